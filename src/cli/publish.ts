@@ -1,0 +1,82 @@
+import { constants } from 'node:fs'
+import { chmod, copyFile, link, mkdir, open, rename, stat, unlink } from 'node:fs/promises'
+import path from 'node:path'
+import { DragonflyError } from '../core/error.ts'
+
+/**
+ * Checks the target before a byte is fetched.
+ * @throws DragonflyError OUTPUT_INVALID
+ */
+export async function prepareOutput(output: string): Promise<void> {
+  try {
+    await mkdir(path.dirname(output), { recursive: true })
+    const existing = await stat(output).catch(() => null)
+    if (existing && !existing.isFile()) throw new Error('it is not a regular file')
+  } catch (cause) {
+    throw new DragonflyError('OUTPUT_INVALID', `${output} cannot be written: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+}
+
+/**
+ * Puts the peer's copy in the target's place in one step: a second name for the same file where the file system allows, a copy (shared
+ * extents if possible) where not. Until the last step the target is what it was before.
+ * @throws DragonflyError OUTPUT_INVALID, DISK_FULL
+ */
+export async function publish(shared: string, output: string): Promise<void> {
+  try {
+    await chmod(shared, 0o666 & ~process.umask())
+    if (!(await publishByLink(shared, output))) await publishByCopy(shared, output)
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    const isFull = code === 'ENOSPC' || code === 'EDQUOT'
+    throw new DragonflyError(
+      isFull ? 'DISK_FULL' : 'OUTPUT_INVALID',
+      `${output} cannot be written: ${message}`,
+      { cause },
+    )
+  }
+}
+
+/** The temporary name lies beside the shared copy, where the next peer of the account sweeps it up if we are killed here. */
+async function publishByLink(shared: string, output: string): Promise<boolean> {
+  const temporary = `${shared}.${process.pid}`
+  try {
+    await link(shared, temporary)
+  } catch (error) {
+    if (NO_LINK.has((error as NodeJS.ErrnoException).code ?? '')) return false
+    throw error
+  }
+  try {
+    await rename(temporary, output)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EXDEV') return false
+    throw error
+  } finally {
+    // rename(2) leaves both names where they are links to the same file already.
+    await unlink(temporary).catch(() => {})
+  }
+}
+
+/** The temporary name is the same for every run, so that what a killed one left is overwritten by the next. */
+async function publishByCopy(shared: string, output: string): Promise<void> {
+  const temporary = path.join(path.dirname(output), `.${path.basename(output)}.dfget`)
+  try {
+    await unlink(temporary).catch(() => {})
+    await copyFile(shared, temporary, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+    const handle = await open(temporary, 'r+')
+    try {
+      await handle.datasync()
+    } finally {
+      await handle.close()
+    }
+    await rename(temporary, output)
+  } catch (error) {
+    await unlink(temporary).catch(() => {})
+    throw error
+  }
+}
+
+const NO_LINK = new Set(['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])

@@ -1,0 +1,77 @@
+import { readFile } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { parse as parseYaml } from 'yaml'
+import { z } from 'zod'
+import { DragonflyError } from '../core/error.ts'
+import { parseSize } from '../core/size.ts'
+import { openLog } from '../ops/log.ts'
+import { systemClock } from '../ops/system-clock.ts'
+import { systemRandom } from '../ops/system-random.ts'
+import type { SupernodeOptions } from '../supernode/supernode.ts'
+import { ORIGIN_TIMEOUTS } from './defaults.ts'
+import { nearestName } from './nearest-name.ts'
+
+/** What flags and file may say; a flag wins over the file, the file over the default. */
+export type SupernodeSettings = {
+  port?: number
+  downloadPort?: number
+  homeDir?: string
+  listenIp?: string
+  advertiseIp?: string
+  uploadLimit?: number
+  uploadSlots?: number
+}
+
+const port = z.int().min(0).max(65_535)
+const size = z.union([z.int().positive(), z.string().transform(parseSize)])
+
+const settingsFile = z.strictObject({
+  port: port.optional(),
+  downloadPort: port.optional(),
+  homeDir: z.string().optional(),
+  listenIp: z.string().optional(),
+  advertiseIp: z.string().optional(),
+  uploadLimit: size.optional(),
+  uploadSlots: z.int().min(1).max(1024).optional(),
+})
+
+const FRESH_MS = 1_000
+
+/** @throws DragonflyError CONFIG_INVALID */
+export async function readSettings(file: string): Promise<SupernodeSettings> {
+  let content: unknown
+  try {
+    content = parseYaml(await readFile(file, 'utf8')) ?? {}
+  } catch (cause) {
+    throw new DragonflyError('CONFIG_INVALID', `${file} cannot be read: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+  const parsed = settingsFile.safeParse(content)
+  if (parsed.success) return parsed.data
+  const unknown = parsed.error.issues.flatMap(issue => (issue.code === 'unrecognized_keys' ? issue.keys : []))
+  const known = Object.keys(settingsFile.shape)
+  const advice = unknown
+    .map(key => `"${key}" is not known, did you mean "${nearestName(key, known)}"?`)
+    .join(' ')
+  throw new DragonflyError('CONFIG_INVALID', `${file}: ${advice || z.prettifyError(parsed.error)}`)
+}
+
+export function compileSupernodeOptions(settings: SupernodeSettings): SupernodeOptions {
+  const homeDir = path.resolve(settings.homeDir ?? path.join(os.homedir(), '.dragonfly', 'supernode'))
+  return Object.freeze({
+    port: settings.port ?? 8002,
+    downloadPort: settings.downloadPort ?? 8001,
+    homeDir,
+    listenIp: settings.listenIp ?? null,
+    advertiseIp: settings.advertiseIp ?? null,
+    uploadLimit: settings.uploadLimit ?? null,
+    uploadSlots: settings.uploadSlots ?? 16,
+    originTimeouts: ORIGIN_TIMEOUTS,
+    freshMs: FRESH_MS,
+    clock: systemClock,
+    random: systemRandom,
+    log: openLog(path.join(homeDir, 'logs', 'supernode.log')),
+  })
+}

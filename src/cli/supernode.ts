@@ -1,0 +1,43 @@
+import { Command } from 'commander'
+import { formatHostPort } from '../core/host-port.ts'
+import { parseSize } from '../core/size.ts'
+import { VERSION } from '../ops/version.ts'
+import { Supernode } from '../supernode/supernode.ts'
+import { flagValue, portFlag, runCommand } from './flags.ts'
+import { reportError } from './report-error.ts'
+import { stopSignal } from './stop-signal.ts'
+import { compileSupernodeOptions, readSettings, type SupernodeSettings } from './supernode-options.ts'
+
+/** supernode: tracker, scheduler and CDN cache. */
+
+const command = new Command('supernode')
+  .description(
+    'Tracks who holds which piece, schedules who fetches what from whom, and reads the origin once.',
+  )
+  .option('--port <port>', 'control channel and API (default: 8002)', portFlag)
+  .option('--download-port <port>', 'pieces (default: 8001)', portFlag)
+  .option('--home-dir <directory>', 'where the cache is')
+  .option('--listen-ip <address>', 'listen on this address only')
+  .option('--advertise-ip <address>', 'address that peers are told for pieces')
+  .option('--upload-limit <rate>', 'limit per second for sending pieces, e.g. 200M', flagValue(parseSize))
+  .option('--config <file>', 'YAML file with the same settings, in camelCase')
+  .version(VERSION, '-v, --version')
+  .action(async ({ config, ...flags }: SupernodeSettings & { config?: string }) => {
+    const settings = { ...(config === undefined ? {} : await readSettings(config)), ...flags }
+    const options = compileSupernodeOptions(settings)
+    const supernode = await Supernode.start(options)
+    const host = options.listenIp ?? '0.0.0.0'
+    const control = formatHostPort({ host, port: supernode.port })
+    const pieces = formatHostPort({ host, port: supernode.downloadPort })
+    process.stdout.write(
+      `supernode ${VERSION}: control on ${control}, pieces on ${pieces}, cache in ${options.homeDir}\n`,
+    )
+    await stopSignal()
+    await supernode.stop()
+  })
+
+try {
+  process.exitCode = await runCommand(command, process.argv)
+} catch (thrown) {
+  process.exitCode = reportError('supernode', thrown)
+}

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { TokenBucket } from './token-bucket.ts'
+
+const RATE = 10_000_000
+
+test('the long-run rate is exact to 1 % whatever the sizes of the takes', () => {
+  const size = fc.oneof(fc.integer({ min: 1, max: 2000 }), fc.integer({ min: 1, max: 4_000_000 }))
+  fc.assert(
+    fc.property(fc.array(size, { minLength: 1, maxLength: 50 }), sizes => {
+      const bucket = new TokenBucket(RATE, 0)
+      let now = 0
+      let total = 0
+      for (let i = 0; total < 100 * RATE * 0.2; i++) {
+        const bytes = sizes[i % sizes.length]
+        now += bucket.take(bytes, now)
+        total += bytes
+      }
+      const rate = total / (now / 1000)
+      assert.ok(Math.abs(rate / RATE - 1) < 0.01, `${rate} bytes per second`)
+    }),
+    { numRuns: 30 },
+  )
+})
+
+test('waiting some milliseconds too long each time costs no rate', () => {
+  const bucket = new TokenBucket(RATE, 0)
+  let now = 0
+  for (let i = 0; i < 10_000; i++) now = Math.ceil((now + bucket.take(65_536, now)) / 4) * 4
+  const rate = (10_000 * 65_536) / (now / 1000)
+  assert.ok(Math.abs(rate / RATE - 1) < 0.01, `${rate} bytes per second`)
+})
+
+test('the first takes up to the burst wait for nothing, the next for what is owed', () => {
+  const bucket = new TokenBucket(1_000_000, 0)
+  assert.equal(bucket.take(20_000, 0), 0)
+  assert.equal(bucket.take(500_000, 0), 500)
+  assert.equal(bucket.take(0, 500), 0)
+})
+
+test('idle time is worth one burst and no more', () => {
+  const bucket = new TokenBucket(1_000_000, 0)
+  assert.equal(bucket.take(20_000, 3_600_000), 0)
+  assert.equal(bucket.take(1000, 3_600_000), 1)
+})
+
+test('a clock that steps back earns nothing when it comes forward again', () => {
+  const bucket = new TokenBucket(1_000_000, 1000)
+  bucket.take(20_000, 1000)
+  assert.equal(bucket.take(10_000, 500), 10)
+  assert.equal(bucket.take(0, 1000), 10)
+})
+
+test('a rate is positive', () => {
+  for (const rate of [0, -1, Number.NaN]) assert.throws(() => new TokenBucket(rate, 0))
+  assert.equal(new TokenBucket(5, 0).rateBytesPerSecond, 5)
+})

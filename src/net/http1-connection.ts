@@ -1,0 +1,300 @@
+import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTls, type SecureContext } from 'node:tls'
+import { assert } from '../core/assert.ts'
+import type { Clock } from '../core/clock.ts'
+import { toDragonflyError } from '../core/error.ts'
+import {
+  BodyDecoder,
+  findHeadEnd,
+  framingOf,
+  HEAD_BYTES_MAX,
+  parseResponseHead,
+  type ResponseHead,
+} from '../wire/http1.ts'
+import { TransportError } from './transport-error.ts'
+
+/**
+ * One client connection that speaks HTTP/1.1 for bulk transfer. The kernel reads into one buffer per connection, the caller pulls
+ * payload into its own; nothing is allocated per read, and a caller that does not pull stops the socket (back-pressure). Requests may
+ * be pipelined: send several, then read head and body of each in order.
+ */
+
+export type Http1Target = {
+  readonly host: string
+  readonly port: number
+  /**
+   * TLS with verified certificates; `servername` is the name that must match, empty for an address. `context` holds whom to trust, made
+   * once and not per connection; without it, whom the runtime trusts.
+   */
+  readonly tls: { readonly servername: string; readonly context?: SecureContext } | null
+  readonly localAddress?: string
+}
+
+export type Http1Timeouts = {
+  /** Name look-up, TCP and TLS together. */
+  readonly connectMs: number
+  /** From the request to the end of the response's head. */
+  readonly headMs: number
+  /** Between two reads of the body. */
+  readonly idleMs: number
+}
+
+const READ_BUFFER_BYTES = 256 * 1024
+
+export class Http1Connection {
+  readonly #socket: Socket
+  readonly #clock: Clock
+  readonly #timeouts: Http1Timeouts
+  readonly #buffer: Uint8Array
+  #start = 0
+  #end = 0
+  #receivedBytes = 0
+  #isPaused = false
+  #failure: TransportError | null = null
+  #hasEnded = false
+  #wake: (() => void) | null = null
+  #decoder: BodyDecoder | null = null
+  #isKeepAlive = true
+
+  private constructor(socket: Socket, buffer: Uint8Array, clock: Clock, timeouts: Http1Timeouts) {
+    this.#socket = socket
+    this.#buffer = buffer
+    this.#clock = clock
+    this.#timeouts = timeouts
+  }
+
+  /** @throws TransportError unreachable, timeout or tls */
+  static async connect(
+    target: Http1Target,
+    options: { clock: Clock; timeouts: Http1Timeouts; signal?: AbortSignal },
+  ): Promise<Http1Connection> {
+    const buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
+    let connection: Http1Connection | null = null
+    const onread = {
+      buffer,
+      callback: (bytesRead: number) => connection?.onRead(bytesRead) ?? true,
+    }
+    const address = { host: target.host, port: target.port, localAddress: target.localAddress, onread }
+    const socket = target.tls
+      ? connectTls({
+          ...address,
+          servername: target.tls.servername,
+          secureContext: target.tls.context,
+          ALPNProtocols: ['http/1.1'],
+        })
+      : connectTcp(address)
+    connection = new Http1Connection(socket, buffer, options.clock, options.timeouts)
+    socket.setNoDelay(true)
+    socket.on('error', error => connection.onFailure(translate(error)))
+    socket.on('end', () => connection.onEnd())
+    socket.on('close', () => connection.onEnd())
+    await connection.#whenConnected(target.tls ? 'secureConnect' : 'connect', options.signal)
+    socket.resume()
+    return connection
+  }
+
+  /** Whether another request may be sent once the present body is read. */
+  get isReusable(): boolean {
+    return this.#isKeepAlive && !this.#hasEnded && this.#failure === null
+  }
+
+  get localAddress(): string | undefined {
+    return this.#socket.localAddress
+  }
+
+  /** Bytes received so far, and how many of them nobody has read yet. */
+  get receivedBytes(): number {
+    return this.#receivedBytes
+  }
+
+  get unreadBytes(): number {
+    return this.#end - this.#start
+  }
+
+  /** Queues the bytes of a request; failures surface in `readHead`. */
+  send(request: string): void {
+    this.#socket.write(request, 'latin1')
+  }
+
+  /**
+   * Reads the next final response's head; interim responses (1xx) are passed over.
+   * @throws TransportError
+   */
+  async readHead(method: 'GET' | 'HEAD'): Promise<ResponseHead> {
+    assert(this.#decoder === null || this.#decoder.isDone, 'the previous body was read to its end')
+    const deadline = this.#clock.now() + this.#timeouts.headMs
+    for (;;) {
+      const head = await this.#readOneHead(deadline)
+      if (head.status < 200) continue
+      this.#isKeepAlive = head.isKeepAlive
+      this.#decoder = new BodyDecoder(orProtocolError(() => framingOf(head, method)))
+      return head
+    }
+  }
+
+  /**
+   * Copies the next payload into `into`; 0 means that the body is complete.
+   * @throws TransportError closed (before the announced end), timeout, protocol
+   */
+  async readBody(into: Uint8Array): Promise<number> {
+    const decoder = this.#decoder
+    assert(decoder !== null && into.length > 0, 'a head was read and there is room')
+    for (;;) {
+      if (decoder.isDone) return 0
+      if (this.#start === this.#end) {
+        if (await this.#fill(this.#timeouts.idleMs)) continue
+        if (decoder.mayEndHere) return 0
+        throw new TransportError('closed', 'the connection closed before the end of the body')
+      }
+      orProtocolError(() => decoder.step(this.#buffer, this.#start, this.#end, into.length))
+      const { payloadStart, payloadEnd } = decoder
+      if (payloadEnd > payloadStart) into.set(this.#buffer.subarray(payloadStart, payloadEnd))
+      this.#consumeTo(decoder.next)
+      if (payloadEnd > payloadStart) return payloadEnd - payloadStart
+    }
+  }
+
+  /** Whether the body in progress has been read to its end. */
+  get isBodyDone(): boolean {
+    return this.#decoder?.isDone ?? true
+  }
+
+  destroy(): void {
+    this.#hasEnded = true
+    this.#socket.destroy()
+    this.#wakeUp()
+  }
+
+  /** The socket's read callback; false stops reading until the buffer is consumed. */
+  onRead(bytesRead: number): boolean {
+    this.#start = 0
+    this.#end = bytesRead
+    this.#receivedBytes += bytesRead
+    this.#isPaused = true
+    this.#wakeUp()
+    return false
+  }
+
+  onFailure(failure: TransportError): void {
+    this.#failure ??= failure
+    this.#wakeUp()
+  }
+
+  onEnd(): void {
+    this.#hasEnded = true
+    this.#wakeUp()
+  }
+
+  async #readOneHead(deadline: number): Promise<ResponseHead> {
+    let collected: Uint8Array | null = null
+    for (;;) {
+      if (this.#start < this.#end) {
+        const fresh = this.#buffer.subarray(this.#start, this.#end)
+        const seen = collected?.length ?? 0
+        const bytes: Uint8Array = collected ? Buffer.concat([collected, fresh]) : fresh
+        const headEnd = findHeadEnd(bytes, seen, bytes.length)
+        if (headEnd >= 0) {
+          const head = orProtocolError(() => parseResponseHead(bytes.subarray(0, headEnd)))
+          this.#consumeTo(this.#start + headEnd - seen)
+          return head
+        }
+        if (bytes.length > HEAD_BYTES_MAX)
+          throw new TransportError('protocol', 'the response head is too long')
+        collected = Buffer.from(bytes)
+        this.#consumeTo(this.#end)
+      }
+      const remainingMs = deadline - this.#clock.now()
+      if (!(await this.#fill(remainingMs))) {
+        throw new TransportError('closed', 'the connection closed before a response')
+      }
+    }
+  }
+
+  /** Waits for bytes in the buffer; false means that the connection has ended. */
+  async #fill(timeoutMs: number): Promise<boolean> {
+    if (this.#start < this.#end) return true
+    if (this.#failure) throw this.#failure
+    if (this.#hasEnded) return false
+    let isLate = false
+    const cancel = this.#clock.schedule(Math.max(0, timeoutMs), () => {
+      isLate = true
+      this.#wakeUp()
+    })
+    await new Promise<void>(resolve => {
+      this.#wake = resolve
+    })
+    cancel()
+    if (this.#start < this.#end) return true
+    if (this.#failure) throw this.#failure
+    if (isLate) throw new TransportError('timeout', `nothing was received for ${Math.round(timeoutMs)} ms`)
+    return false
+  }
+
+  #consumeTo(position: number): void {
+    this.#start = position
+    if (this.#start === this.#end && this.#isPaused) {
+      this.#isPaused = false
+      this.#socket.resume()
+    }
+  }
+
+  #wakeUp(): void {
+    const wake = this.#wake
+    this.#wake = null
+    wake?.()
+  }
+
+  async #whenConnected(event: 'connect' | 'secureConnect', signal?: AbortSignal): Promise<void> {
+    let isConnected = false
+    const onConnect = () => {
+      isConnected = true
+      this.#wakeUp()
+    }
+    const onAbort = () => this.destroy()
+    this.#socket.once(event, onConnect)
+    signal?.addEventListener('abort', onAbort)
+    if (signal?.aborted) onAbort()
+    const cancel = this.#clock.schedule(this.#timeouts.connectMs, () => {
+      this.onFailure(new TransportError('unreachable', `no connection within ${this.#timeouts.connectMs} ms`))
+    })
+    if (!isConnected && !this.#failure && !this.#hasEnded) {
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+    }
+    cancel()
+    signal?.removeEventListener('abort', onAbort)
+    if (isConnected && !this.#failure) return
+    this.#socket.destroy()
+    throw this.#failure ?? new TransportError('closed', 'the connection closed before it was established')
+  }
+}
+
+function translate(error: NodeJS.ErrnoException): TransportError {
+  const code = error.code ?? ''
+  if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)|EPROTO/.test(code)) {
+    return new TransportError('tls', `the TLS connection failed: ${code}`, { cause: error })
+  }
+  if (
+    /^(ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EADDRNOTAVAIL|ERR_SOCKET_BAD_PORT)/.test(
+      code,
+    )
+  ) {
+    return new TransportError('unreachable', describe(code, error), { cause: error })
+  }
+  return new TransportError('closed', `the connection broke: ${code || error.message}`, { cause: error })
+}
+
+function describe(code: string, error: Error): string {
+  if (code === 'ECONNREFUSED') return 'the connection was refused'
+  if (code === 'ENOTFOUND' || code.startsWith('EAI_')) return 'the host name could not be resolved'
+  return `no route: ${error.message}`
+}
+
+function orProtocolError<T>(parse: () => T): T {
+  try {
+    return parse()
+  } catch (thrown) {
+    throw new TransportError('protocol', toDragonflyError(thrown).message, { cause: thrown })
+  }
+}

@@ -1,0 +1,99 @@
+import { isIP } from 'node:net'
+import type { SecureContext } from 'node:tls'
+import { DragonflyError } from '../core/error.ts'
+import type { Http1Target } from '../net/http1-connection.ts'
+
+/** Where one HTTP request goes. */
+export type HttpUrl = {
+  readonly isSecure: boolean
+  /** Without the brackets of an IPv6 address. */
+  readonly host: string
+  readonly port: number
+  /** Host, and port where it is not the scheme's own: the `Host` field, and how messages name the origin. */
+  readonly authority: string
+  /** Path and query: the request's target. May hold a signature, so it is never logged. */
+  readonly pathAndQuery: string
+  /** `Basic …` from the user information, or null. */
+  readonly basicAuthorization: string | null
+}
+
+/**
+ * Parses what the user gave. The text never shows in the message, for it may hold credentials.
+ * @throws DragonflyError USAGE
+ */
+export function parseHttpUrl(text: string): HttpUrl {
+  if (hasControl(text)) throw new DragonflyError('USAGE', 'the URL holds a control character')
+  const url = URL.parse(text)
+  if (!url || !isHttp(url)) throw new DragonflyError('USAGE', 'the URL is not a valid http or https URL')
+  return describe(url, basicAuthorizationOf(url))
+}
+
+/**
+ * Resolves a `Location` field against the URL that it came from (RFC 9110, section 10.2.2). User information in it is dropped: an
+ * origin does not choose with which credentials we go elsewhere. Null where it is not a URL that we can go to.
+ */
+export function resolveLocation(location: string, from: HttpUrl): HttpUrl | null {
+  if (hasControl(location)) return null
+  // A head is octets: what is beyond ASCII goes back as the octets that came, not as UTF-8 of Latin-1.
+  const ascii = location.replace(
+    /[\x80-\xff]/g,
+    octet => `%${octet.charCodeAt(0).toString(16).toUpperCase()}`,
+  )
+  const scheme = from.isSecure ? 'https' : 'http'
+  const url = URL.parse(ascii, `${scheme}://${from.authority}${from.pathAndQuery}`)
+  return url && isHttp(url) ? describe(url, null) : null
+}
+
+/** Same scheme, host and port (RFC 6454). */
+export function isSameOrigin(a: HttpUrl, b: HttpUrl): boolean {
+  return a.isSecure === b.isSecure && a.host === b.host && a.port === b.port
+}
+
+export function isSameUrl(a: HttpUrl, b: HttpUrl): boolean {
+  return isSameOrigin(a, b) && a.pathAndQuery === b.pathAndQuery
+}
+
+/** `context` is undefined for the runtime's own certificate authorities. */
+export function targetOf(url: HttpUrl, context: SecureContext | undefined): Http1Target {
+  // An address is matched as one when no name is set, and must not be sent as a server name (RFC 6066, section 3).
+  const servername = isIP(url.host) ? '' : url.host
+  return { host: url.host, port: url.port, tls: url.isSecure ? { servername, context } : null }
+}
+
+function describe(url: URL, basicAuthorization: string | null): HttpUrl {
+  const isSecure = url.protocol === 'https:'
+  return {
+    isSecure,
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: url.port === '' ? (isSecure ? 443 : 80) : Number(url.port),
+    authority: url.host,
+    pathAndQuery: url.pathname + url.search,
+    basicAuthorization,
+  }
+}
+
+function isHttp(url: URL): boolean {
+  return (url.protocol === 'http:' || url.protocol === 'https:') && url.hostname !== ''
+}
+
+function basicAuthorizationOf(url: URL): string | null {
+  if (url.username === '' && url.password === '') return null
+  const pair = `${decodePercent(url.username)}:${decodePercent(url.password)}`
+  return `Basic ${Buffer.from(pair, 'utf8').toString('base64')}`
+}
+
+function decodePercent(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+function hasControl(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code < 0x20 || code === 0x7f) return true
+  }
+  return false
+}

@@ -1,0 +1,75 @@
+import type { Clock } from '../core/clock.ts'
+import type { Digest } from '../core/digest.ts'
+import type { Random } from '../core/random.ts'
+import type { TaskId } from '../core/task-id.ts'
+import { BufferPool } from '../net/buffer-pool.ts'
+import type { Http1Timeouts } from '../net/http1-connection.ts'
+import { PieceClient } from '../net/piece-client.ts'
+import { RateLimiter } from '../net/rate-limiter.ts'
+import type { Log } from '../ops/log.ts'
+import { createOrigins, type Origin } from '../origin/origin.ts'
+import type { TaskStore } from '../store/task-store.ts'
+import { DEFAULT_LIMITS, type DownloadLimits } from '../transfer/download.ts'
+
+/** What every download needs from the outside; the resident peer and the CDN differ only in what they put in here. */
+export type Engine = {
+  readonly store: TaskStore
+  readonly pieces: PieceClient
+  readonly buffers: BufferPool
+  readonly origin: Origin
+  readonly clock: Clock
+  readonly random: Random
+  readonly limits: DownloadLimits
+  readonly log: Log
+}
+
+export type EngineOptions = {
+  readonly store: TaskStore
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly originTimeouts: Http1Timeouts
+  /** Memory for pieces in flight. */
+  readonly bufferBytes: number
+  /** Bytes per second that may be received from other hosts; null is no limit. */
+  readonly downloadLimit: number | null
+  readonly limits?: DownloadLimits
+}
+
+/** Other hosts are near and many: one that is silent for so long is replaced. */
+const SOURCE_TIMEOUTS: Http1Timeouts = { connectMs: 2_000, headMs: 8_000, idleMs: 6_000 }
+
+export function openEngine(options: EngineOptions): Engine {
+  const { store, clock, random, log, originTimeouts, downloadLimit } = options
+  return {
+    store,
+    clock,
+    random,
+    log,
+    limits: options.limits ?? DEFAULT_LIMITS,
+    origin: createOrigins({ clock, timeouts: originTimeouts }),
+    buffers: new BufferPool(options.bufferBytes),
+    pieces: new PieceClient({
+      clock,
+      timeouts: SOURCE_TIMEOUTS,
+      connectionsPerSource: 2,
+      pipelineDepth: 4,
+      idleCloseMs: 10_000,
+      maxConnections: 64,
+      limiter: downloadLimit === null ? null : new RateLimiter(downloadLimit, clock),
+    }),
+  }
+}
+
+/** What is wanted. */
+export type TaskRequest = {
+  readonly taskId: TaskId
+  readonly url: string
+  /** The caller's own; they go to the origin and nowhere else. */
+  readonly headers: readonly (readonly [string, string])[]
+  /** Of the target file; for names on disk only. */
+  readonly name: string
+  readonly tag: string
+  readonly expectedDigest: Digest | null
+  readonly range: string | null
+}

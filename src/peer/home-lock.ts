@@ -1,0 +1,44 @@
+import { randomBytes } from 'node:crypto'
+import { link, readFile, unlink, writeFile } from 'node:fs/promises'
+import { createServer, type Server } from 'node:net'
+import path from 'node:path'
+import { DragonflyError } from '../core/error.ts'
+import type { Home } from './home.ts'
+
+/**
+ * At most one resident peer per home. The lock is a name in Linux's abstract socket namespace (unix(7)): the kernel gives it to one
+ * process and takes it back when that process ends in whatever way, so no lock is ever stale. The name is random and kept in the home,
+ * so that no other account can guess and occupy it.
+ */
+export async function lockHome(home: Home): Promise<() => Promise<void>> {
+  const name = await lockName(path.join(home.root, 'meta', 'lock-name'))
+  const server = createServer(socket => socket.destroy())
+  try {
+    await listen(server, `\0dragonfly-${name}`)
+  } catch (cause) {
+    throw new DragonflyError('ADDRESS_IN_USE', `another resident peer serves ${home.root}`, { cause })
+  }
+  return () => new Promise(resolve => server.close(() => resolve()))
+}
+
+/** The first of several processes that come at the same time decides. */
+async function lockName(file: string): Promise<string> {
+  const candidate = randomBytes(16).toString('hex')
+  const temporary = `${file}.${candidate}`
+  await writeFile(temporary, candidate, { mode: 0o600 })
+  try {
+    await link(temporary, file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    await unlink(temporary)
+  }
+  return (await readFile(file, 'utf8')).trim()
+}
+
+function listen(server: Server, address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(address, resolve)
+  })
+}

@@ -1,0 +1,73 @@
+import { DIGEST_BYTES } from '../core/digest.ts'
+import { DragonflyError, type ErrorCode } from '../core/error.ts'
+import { isValidLayout, PIECE_COUNT_MAX } from '../core/piece-layout.ts'
+import type { TaskId } from '../core/task-id.ts'
+import type { Version } from '../core/version.ts'
+import type { Download } from '../transfer/download.ts'
+import type { PieceFrom } from '../transfer/events.ts'
+import type { ReportBatch } from '../transfer/report-batch.ts'
+import type { PeerMessages, SupernodeMessages } from '../wire/control.ts'
+import type { TaskRequest } from './engine.ts'
+import type { TaskLink } from './task-link.ts'
+
+/** Between the words of the control channel and those of the download's state machine. */
+
+/** @throws DragonflyError PROTOCOL_INVALID */
+export function versionIn(message: SupernodeMessages['layout']): Version {
+  const { generation, lengthBytes, pieceLength, etag, lastModified } = message
+  if (!isValidLayout(lengthBytes, pieceLength)) {
+    throw new DragonflyError('PROTOCOL_INVALID', 'the supernode sent an impossible layout')
+  }
+  return { generation, validator: { etag, lastModified }, layout: { lengthBytes, pieceLength } }
+}
+
+/** @throws DragonflyError PROTOCOL_INVALID */
+export function digestsIn(message: { pieces: number[]; digests: Uint8Array }): Map<number, Uint8Array> {
+  const { pieces, digests } = message
+  if (digests.length !== pieces.length * DIGEST_BYTES || pieces.some(piece => piece >= PIECE_COUNT_MAX)) {
+    throw new DragonflyError('PROTOCOL_INVALID', 'the supernode sent digests that match no pieces')
+  }
+  return new Map(
+    pieces.map((piece, i) => [piece, digests.subarray(i * DIGEST_BYTES, (i + 1) * DIGEST_BYTES)] as const),
+  )
+}
+
+export function announceMessage(request: TaskRequest, download: Download): PeerMessages['announce'] {
+  const { version, held } = download
+  return {
+    type: 'announce',
+    taskId: request.taskId,
+    url: request.url,
+    headers: [...request.headers],
+    tag: request.tag,
+    expectedDigest: request.expectedDigest,
+    range: request.range,
+    generation: version?.generation ?? null,
+    lengthBytes: version?.layout.lengthBytes ?? null,
+    pieceLength: version?.layout.pieceLength ?? 0,
+    held: held.encode(),
+  }
+}
+
+/** Sources that the present supernode never named are left out: they were assigned by another one, or found alone. */
+export function reportMessage(taskId: TaskId, report: ReportBatch, link: TaskLink): PeerMessages['report'] {
+  const codes = [...new Set(report.failed.map(entry => entry.code))]
+  const numbered = <T extends PieceFrom>(entries: readonly T[], third: (entry: T) => number[]): number[] =>
+    entries.flatMap(entry => {
+      const source = link.numberOf(entry.source)
+      return source === null ? [] : [entry.piece, source, ...third(entry)]
+    })
+  const unnumbered = report.done
+    .filter(entry => link.numberOf(entry.source) === null)
+    .map(entry => entry.piece)
+  return {
+    type: 'report',
+    taskId,
+    done: numbered(report.done, entry => [Math.round(entry.elapsedMs)]),
+    failed: numbered(report.failed, entry => [codes.indexOf(entry.code as ErrorCode)]),
+    codes,
+    released: numbered(report.released, () => []),
+    slow: report.slow,
+    fromOrigin: [...report.fromOrigin, ...unnumbered],
+  }
+}

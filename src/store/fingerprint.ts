@@ -1,0 +1,21 @@
+import type { BigIntStats } from 'node:fs'
+
+/**
+ * Tells whether a file was touched since we finished it. A change that keeps the size and sets the old time back is not seen, nor is
+ * one within the kernel's tick (some milliseconds) of our own last write. Linking and changing the mode do not count.
+ */
+export type Fingerprint = {
+  /** Decimal, since 64 bits do not fit a number. */
+  readonly ino: string
+  readonly size: number
+  /** Nanoseconds since the Unix epoch, decimal. */
+  readonly mtimeNs: string
+}
+
+export function fingerprintOf(stats: BigIntStats): Fingerprint {
+  return { ino: String(stats.ino), size: Number(stats.size), mtimeNs: String(stats.mtimeNs) }
+}
+
+export function sameFingerprint(a: Fingerprint, b: Fingerprint): boolean {
+  return a.ino === b.ino && a.size === b.size && a.mtimeNs === b.mtimeNs
+}

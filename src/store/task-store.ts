@@ -1,0 +1,205 @@
+import path from 'node:path'
+import { Bitmap } from '../core/bitmap.ts'
+import type { Sha256 } from '../core/digest.ts'
+import { DragonflyError } from '../core/error.ts'
+import { PieceDigests } from '../core/piece-digests.ts'
+import { pieceCount } from '../core/piece-layout.ts'
+import type { TaskId } from '../core/task-id.ts'
+import { closeFile, makeDirectory, OPEN_NEW, openFile, removeFile } from './disk.ts'
+import { Journal } from './journal.ts'
+import { type LoadOptions, loadTask, removeContent } from './load-task.ts'
+import type { StorePlaces } from './places.ts'
+import type { RecordHeader } from './record.ts'
+import { moveAside, readRecord, startRecord } from './record-file.ts'
+import { type TaskContent, TaskFile } from './task-file.ts'
+
+export type TaskStoreOptions = {
+  readonly places: StorePlaces
+  readonly sha256: Sha256
+  readonly log?: (event: string, facts: object) => void
+}
+
+/** A generation of a task to start. `url` goes to disk and to logs, so the caller redacts it. */
+export type NewTask = RecordHeader
+
+export type StoredTask = Pick<TaskFile, 'taskId' | 'name' | 'url' | 'isComplete'> & {
+  readonly lengthBytes: number | null
+}
+
+/**
+ * Creates the directories. One process at a time may have a store open at the same places; who starts it sees to that.
+ * @throws DragonflyError DISK_FULL, DISK_ERROR
+ */
+export async function openTaskStore(options: TaskStoreOptions): Promise<TaskStore> {
+  for (const directory of options.places.directories) await makeDirectory(directory)
+  return new TaskStore(options)
+}
+
+/** The tasks on this host's disk. Operations on one task take turns; different tasks are independent. */
+export class TaskStore {
+  readonly #options: LoadOptions
+  readonly #closing = new AbortController()
+  readonly #files = new Map<TaskId, TaskFile>()
+  /** The last operation in line per task. */
+  readonly #turns = new Map<TaskId, Promise<unknown>>()
+
+  constructor(options: TaskStoreOptions) {
+    this.#options = { log: () => {}, ...options, signal: this.#closing.signal }
+  }
+
+  /**
+   * The stored state of a task with only verified pieces in it, or null. Whoever opens a task while it is open gets the same TaskFile.
+   * Unless the task is complete and untouched this reads every recorded piece.
+   * @throws DragonflyError DISK_FULL, DISK_ERROR; CANCELLED after `close()`
+   */
+  open(taskId: TaskId): Promise<TaskFile | null> {
+    return this.#inTurn(taskId, async () => {
+      const current = this.#files.get(taskId)
+      if (current?.isOpen) return current
+      if (current) await this.#settle(current)
+      const content = await loadTask(taskId, this.#options)
+      return content && this.#adopt(content)
+    })
+  }
+
+  /**
+   * Starts a generation of a task; whatever generation there was, this one included, is discarded. A record of an unknown version is
+   * moved aside to `<record>.v<version>`, and content that lies where ours will be likewise.
+   * @throws DragonflyError DISK_FULL, DISK_ERROR; CANCELLED after `close()`
+   */
+  create(task: NewTask): Promise<TaskFile> {
+    return this.#inTurn(task.taskId, async () => {
+      await this.#removeStored(task)
+      return this.#adopt(await this.#start(task))
+    })
+  }
+
+  /** All tasks that have a record, as recorded: unverified unless they are open. */
+  async list(): Promise<StoredTask[]> {
+    const tasks: StoredTask[] = []
+    for (const taskId of await this.#options.places.recordedTaskIds()) {
+      const task = this.#describeOpen(taskId) ?? (await this.#describeStored(taskId))
+      if (task) tasks.push(task)
+    }
+    return tasks
+  }
+
+  /** Closes all task files and refuses further work. Descriptors with a lease close when that ends. */
+  async close(): Promise<void> {
+    this.#closing.abort(closedError())
+    while (this.#turns.size > 0 || this.#files.size > 0) {
+      await Promise.all(this.#turns.values())
+      await Promise.all([...this.#files.values()].map(file => file.close()))
+    }
+  }
+
+  #describeOpen(taskId: TaskId): StoredTask | null {
+    const file = this.#files.get(taskId)
+    if (!file?.isOpen) return null
+    const { name, url, isComplete, layout } = file
+    return { taskId, name, url, isComplete, lengthBytes: layout.lengthBytes }
+  }
+
+  async #describeStored(taskId: TaskId): Promise<StoredTask | null> {
+    const stored = await readRecord(this.#options.places.recordPath(taskId))
+    if (stored.kind !== 'record' || stored.record.header.taskId !== taskId) return null
+    const { header, layout, completion } = stored.record
+    const { name, url } = header
+    return { taskId, name, url, isComplete: completion !== null, lengthBytes: layout.lengthBytes }
+  }
+
+  async #removeStored(task: NewTask): Promise<void> {
+    const { places, log } = this.#options
+    const current = this.#files.get(task.taskId)
+    if (current) {
+      if (current.isOpen) current.discard().catch(() => {})
+      await this.#settle(current)
+    }
+    const recordPath = places.recordPath(task.taskId)
+    const stored = await readRecord(recordPath)
+    if (stored.kind === 'unknown version') {
+      log('record of unknown version moved aside', {
+        taskId: task.taskId,
+        recordPath,
+        version: stored.version,
+      })
+      for (const ours of new Set([places.partialPath(task), places.sharedPath(task), recordPath])) {
+        await moveAside(ours, stored.version)
+      }
+    }
+    if (stored.kind === 'record') await removeContent(places, stored.record)
+  }
+
+  async #start(task: NewTask): Promise<TaskContent> {
+    const { places } = this.#options
+    const contentPath = places.partialPath(task)
+    const recordPath = places.recordPath(task.taskId)
+    await makeDirectory(path.dirname(contentPath))
+    await makeDirectory(path.dirname(recordPath))
+    await removeFile(contentPath)
+    await removeFile(places.sharedPath(task))
+    const descriptor = await openFile(contentPath, OPEN_NEW)
+    try {
+      const headerBytes = await startRecord(recordPath, task)
+      return {
+        header: task,
+        layout: task.layout,
+        held: new Bitmap(task.layout.lengthBytes === null ? 0 : pieceCount(task.layout)),
+        digests: new PieceDigests(),
+        tail: null,
+        completion: null,
+        path: contentPath,
+        descriptor,
+        journal: new Journal(recordPath, headerBytes),
+      }
+    } catch (error) {
+      await closeFile(descriptor)
+      await removeFile(contentPath)
+      throw error
+    }
+  }
+
+  #adopt(content: TaskContent): TaskFile {
+    const { places } = this.#options
+    const { taskId } = content.header
+    const file = new TaskFile(content, {
+      sharedPath: places.sharedPath(content.header),
+      recordPath: places.recordPath(taskId),
+      end: ended => this.#queue(taskId, () => this.#settle(ended)),
+    })
+    this.#files.set(taskId, file)
+    return file
+  }
+
+  /** In the task's turn only. */
+  async #settle(file: TaskFile): Promise<void> {
+    try {
+      await file.settle()
+    } finally {
+      if (this.#files.get(file.taskId) === file) this.#files.delete(file.taskId)
+    }
+  }
+
+  #inTurn<T>(taskId: TaskId, action: () => Promise<T>): Promise<T> {
+    if (this.#closing.signal.aborted) return Promise.reject(closedError())
+    return this.#queue(taskId, action)
+  }
+
+  #queue<T>(taskId: TaskId, action: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(taskId) ?? Promise.resolve()
+    const result = before.then(action)
+    const turn = result.then(
+      () => {},
+      () => {},
+    )
+    this.#turns.set(taskId, turn)
+    void turn.then(() => {
+      if (this.#turns.get(taskId) === turn) this.#turns.delete(taskId)
+    })
+    return result
+  }
+}
+
+function closedError(): DragonflyError {
+  return new DragonflyError('CANCELLED', 'the store of tasks is closed')
+}

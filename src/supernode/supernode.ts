@@ -1,0 +1,273 @@
+import { createHash } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Clock } from '../core/clock.ts'
+import { DragonflyError, toDragonflyError } from '../core/error.ts'
+import { formatHostPort } from '../core/host-port.ts'
+import type { Random } from '../core/random.ts'
+import { type TaskId, taskIdOf } from '../core/task-id.ts'
+import { type ControlHandler, type ControlSocket, serveControl } from '../net/control-socket.ts'
+import type { Http1Timeouts } from '../net/http1-connection.ts'
+import { type PieceServer, startPieceServer } from '../net/piece-server.ts'
+import { RateLimiter } from '../net/rate-limiter.ts'
+import type { Log } from '../ops/log.ts'
+import { randomName } from '../ops/system-random.ts'
+import { VERSION } from '../ops/version.ts'
+import { type Engine, openEngine } from '../peer/engine.ts'
+import { repoPlaces } from '../store/places.ts'
+import { openTaskStore, type TaskStore } from '../store/task-store.ts'
+import { type HostId, Hosts } from '../swarm/hosts.ts'
+import { decodePeerMessage, type PeerMessage, type PeerMessages, PROTOCOL_VERSION } from '../wire/control.ts'
+import { Access } from './access.ts'
+import { loadSecret, pieceToken } from './piece-token.ts'
+import { SEED_HOST, Session } from './session.ts'
+import { SwarmTask } from './swarm-task.ts'
+
+export type SupernodeOptions = {
+  /** Control channel and API; 0 lets the system choose. */
+  readonly port: number
+  /** Piece server; 0 lets the system choose. */
+  readonly downloadPort: number
+  readonly homeDir: string
+  /** Address to listen on; null is all of them. */
+  readonly listenIp: string | null
+  /** Address that peers are told for the piece server; null is the one by which each of them came. */
+  readonly advertiseIp: string | null
+  /** Bytes per second that the piece server may send; null is no limit. */
+  readonly uploadLimit: number | null
+  /** Pieces that the CDN sends at the same time. */
+  readonly uploadSlots: number
+  readonly originTimeouts: Http1Timeouts
+  readonly freshMs: number
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}
+
+const BUFFER_BYTES = 256 * 1024 * 1024
+const CONSUMER_WINDOW = 8
+const UPLOADS_MAX = 1_024
+const IDLE_TASK_MS = 60_000
+const IDLE_CLIENT_MS = 30_000
+
+/** Tracker, scheduler and CDN in one process. State is soft: peers announce, the CDN's copies and the token secret are on disk. */
+export class Supernode {
+  readonly #options: SupernodeOptions
+  readonly #engine: Engine
+  readonly #store: TaskStore
+  readonly #secret: Uint8Array
+  readonly #access: Access
+  readonly #hosts = new Hosts()
+  readonly #sessions = new Map<HostId, Session>()
+  readonly #tasks = new Map<TaskId, SwarmTask>()
+  readonly #supernodeId = randomName()
+  readonly #server = createServer((request, response) => this.#answer(request, response))
+  #pieceServer!: PieceServer
+  #stopControl = () => {}
+  #cancelSweep = () => {}
+  #nextHost: HostId = SEED_HOST + 1
+  #sentBytes = 0
+
+  private constructor(options: SupernodeOptions, store: TaskStore, secret: Uint8Array) {
+    this.#options = options
+    this.#store = store
+    this.#secret = secret
+    this.#engine = openEngine({ ...options, store, bufferBytes: BUFFER_BYTES, downloadLimit: null })
+    this.#access = new Access(this.#engine.origin, options.clock)
+    this.#hosts.add(SEED_HOST, options.uploadSlots)
+  }
+
+  /** @throws DragonflyError ADDRESS_IN_USE, DISK_ERROR */
+  static async start(options: SupernodeOptions): Promise<Supernode> {
+    await mkdir(options.homeDir, { recursive: true, mode: 0o700 })
+    const store = await openTaskStore({
+      places: repoPlaces(options.homeDir),
+      sha256,
+      log: (event, facts) => options.log.warn(facts, event),
+    })
+    const supernode = new Supernode(options, store, await loadSecret(options.homeDir))
+    await supernode.#listen()
+    return supernode
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  get downloadPort(): number {
+    return this.#pieceServer.port
+  }
+
+  /** Bytes sent by the piece server since the start. */
+  get sentBytes(): number {
+    return this.#sentBytes
+  }
+
+  async stop(): Promise<void> {
+    this.#cancelSweep()
+    this.#stopControl()
+    this.#server.closeAllConnections()
+    await new Promise(resolve => this.#server.close(resolve))
+    await this.#pieceServer.close()
+    await Promise.all([...this.#tasks.values()].map(task => task.close()))
+    this.#engine.pieces.close()
+    await this.#store.close()
+  }
+
+  async #listen(): Promise<void> {
+    const { clock, listenIp, downloadPort, port, uploadLimit } = this.#options
+    this.#pieceServer = await startPieceServer({
+      host: listenIp ?? undefined,
+      port: downloadPort,
+      clock,
+      limiter: uploadLimit === null ? null : new RateLimiter(uploadLimit, clock),
+      maxUploads: UPLOADS_MAX,
+      idleMs: IDLE_CLIENT_MS,
+      catalog: { find: taskId => this.#tasks.get(taskId)?.content ?? null },
+      onSent: (_, bytes) => {
+        this.#sentBytes += bytes
+      },
+    })
+    this.#stopControl = serveControl(this.#server, {
+      clock,
+      onConnection: socket => this.#onConnection(socket),
+    })
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#server.once('error', reject)
+        this.#server.listen(port, listenIp ?? undefined, resolve)
+      })
+    } catch (cause) {
+      await this.#pieceServer.close()
+      throw new DragonflyError('ADDRESS_IN_USE', `port ${port} cannot be listened on`, { cause })
+    }
+    this.#sweepLater()
+  }
+
+  #onConnection(socket: ControlSocket): ControlHandler {
+    let session: Session | null = null
+    return {
+      onMessage: encoded => {
+        try {
+          const message = decodePeerMessage(encoded)
+          if (session) this.#handle(session, message)
+          else session = this.#greet(message, socket)
+        } catch (thrown) {
+          const refused = session ?? new Session(-1, NOBODY, socket)
+          refused.sendError('', thrown)
+          this.#options.log.warn(
+            { peer: socket.remoteHost, cause: toDragonflyError(thrown).message },
+            'channel refused',
+          )
+          socket.close()
+        }
+      },
+      onClose: () => {
+        if (session) this.#forget(session)
+      },
+    }
+  }
+
+  #greet(message: PeerMessage, socket: ControlSocket): Session {
+    if (message.type !== 'hello') throw new DragonflyError('PROTOCOL_INVALID', 'a channel begins with hello')
+    if (message.version !== PROTOCOL_VERSION) {
+      const said = `the peer speaks version ${message.version} of the protocol, this supernode ${PROTOCOL_VERSION}`
+      throw new DragonflyError('PROTOCOL_VERSION', said)
+    }
+    const session = new Session(this.#nextHost++, message, socket)
+    this.#sessions.set(session.host, session)
+    this.#hosts.add(session.host, Math.min(Math.max(message.uploadSlots, 1), 64))
+    const host = this.#options.advertiseIp ?? socket.localHost
+    const address = formatHostPort({ host, port: this.downloadPort })
+    session.send({ type: 'welcome', version: PROTOCOL_VERSION, supernodeId: this.#supernodeId, address })
+    return session
+  }
+
+  #handle(session: Session, message: PeerMessage): void {
+    switch (message.type) {
+      case 'announce':
+        void this.#taskFor(message).announce(session, message)
+        return
+      case 'report':
+        return this.#tasks.get(message.taskId)?.report(session, message)
+      case 'leave':
+        return this.#tasks.get(message.taskId)?.leave(session.host)
+      case 'hello':
+        throw new DragonflyError('PROTOCOL_INVALID', 'a channel has one hello')
+    }
+  }
+
+  /** The id must follow from what is announced: otherwise one URL's content could be put in another's place. */
+  #taskFor(message: PeerMessages['announce']): SwarmTask {
+    const { url, tag, expectedDigest, range } = message
+    const identity = { url, tag, expectedDigest: expectedDigest ?? undefined, range: range ?? undefined }
+    if (taskIdOf(identity, sha256) !== message.taskId) {
+      throw new DragonflyError('PROTOCOL_INVALID', 'the task id does not belong to what was announced')
+    }
+    const known = this.#tasks.get(message.taskId)
+    if (known) return known
+    const task = new SwarmTask(message.taskId, {
+      engine: this.#engine,
+      hosts: this.#hosts,
+      access: this.#access,
+      tokenFor: version => pieceToken(this.#secret, message.taskId, version.generation),
+      sessionOf: host => this.#sessions.get(host),
+      freshMs: this.#options.freshMs,
+      window: CONSUMER_WINDOW,
+    })
+    this.#tasks.set(message.taskId, task)
+    return task
+  }
+
+  #forget(session: Session): void {
+    session.end()
+    this.#sessions.delete(session.host)
+    for (const task of this.#tasks.values()) task.leave(session.host)
+    this.#hosts.remove(session.host)
+  }
+
+  /** Tasks that nobody is a member of are let go from memory; their content stays on disk. */
+  #sweepLater(): void {
+    let idleBefore = new Set<SwarmTask>()
+    const sweep = () => {
+      const idle = new Set([...this.#tasks.values()].filter(task => task.isIdle))
+      for (const task of idle) {
+        if (!idleBefore.has(task)) continue
+        this.#tasks.delete(task.taskId)
+        void task.close()
+      }
+      idleBefore = idle
+      this.#cancelSweep = this.#options.clock.schedule(IDLE_TASK_MS, sweep)
+    }
+    this.#cancelSweep = this.#options.clock.schedule(IDLE_TASK_MS, sweep)
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const isStatus = request.method === 'GET' && request.url === '/'
+    const body = isStatus
+      ? {
+          supernode: VERSION,
+          peers: this.#sessions.size,
+          tasks: this.#tasks.size,
+          sentBytes: this.#sentBytes,
+        }
+      : { code: 'NOT_FOUND', message: 'there is GET / for a status, and the control channel' }
+    response.writeHead(isStatus ? 200 : 404, { 'content-type': 'application/json' })
+    response.end(`${JSON.stringify(body)}\n`)
+  }
+}
+
+const NOBODY: PeerMessages['hello'] = {
+  type: 'hello',
+  version: PROTOCOL_VERSION,
+  peerId: '',
+  hostName: '',
+  address: '',
+  port: 0,
+  uploadSlots: 1,
+}
+
+function sha256(bytes: Uint8Array): Uint8Array {
+  return createHash('sha256').update(bytes).digest()
+}

@@ -1,0 +1,37 @@
+/** Deadlines of a piece, from how long its fellows took. */
+
+const SAMPLES = 32
+const SAMPLES_MIN = 4
+const HEDGE_FACTOR = 4
+const ABANDON_FACTOR = 16
+const HEDGE_MIN_MS = 1_500
+const ABANDON_MIN_MS = 15_000
+/** Before there is a median, a piece without any byte for the transport's idle time-out fails there; a crawling one is hedged after this. */
+const HEDGE_UNKNOWN_MS = 8_000
+
+export class Pace {
+  readonly #samples: number[] = []
+
+  record(elapsedMs: number): void {
+    this.#samples.push(elapsedMs)
+    if (this.#samples.length > SAMPLES) this.#samples.shift()
+  }
+
+  /** Age at which a piece may be asked of a second source. */
+  get hedgeAfterMs(): number {
+    const median = this.#median()
+    return median === null ? HEDGE_UNKNOWN_MS : Math.max(HEDGE_MIN_MS, HEDGE_FACTOR * median)
+  }
+
+  /** Age at which a source is given up for a piece; infinite while nothing is known. */
+  get abandonAfterMs(): number {
+    const median = this.#median()
+    return median === null ? Number.POSITIVE_INFINITY : Math.max(ABANDON_MIN_MS, ABANDON_FACTOR * median)
+  }
+
+  #median(): number | null {
+    if (this.#samples.length < SAMPLES_MIN) return null
+    const sorted = [...this.#samples].sort((a, b) => a - b)
+    return sorted[sorted.length >> 1]
+  }
+}

@@ -1,6 +1,8 @@
+import path from 'node:path'
 import { Command } from 'commander'
 import { VERSION } from '../ops/version.ts'
 import { Supernode } from '../supernode/supernode.ts'
+import { demo } from './demo.ts'
 import { runCommand } from './flags.ts'
 import { reportError } from './report-error.ts'
 import { stopSignal } from './stop-signal.ts'
@@ -11,7 +13,19 @@ import { compileSupernodeOptions } from './supernode-options.ts'
 const command = new Command('dragonfly')
   .description('The whole system on one machine, and its tools.')
   .version(VERSION, '-v, --version')
+command
+  .command('demo')
+  .description('a supernode and eight peers distribute a file on this machine')
+  .argument('[url]', 'what to distribute (default: 256 MiB of its own)')
+  .action(runDemo)
 command.command('start').description('runs the whole system on this machine until Ctrl-C').action(start)
+
+async function runDemo(url: string | undefined): Promise<void> {
+  const controller = new AbortController()
+  void stopSignal().then(() => controller.abort())
+  const dfget = path.join(import.meta.dirname, `dfget${path.extname(import.meta.filename)}`)
+  await demo({ url, dfget }, controller.signal)
+}
 
 async function start(): Promise<void> {
   const options = compileSupernodeOptions({})

@@ -67,7 +67,7 @@ export function compileSupernodeOptions(settings: SupernodeSettings): SupernodeO
     listenIp: settings.listenIp ?? null,
     advertiseIp: settings.advertiseIp ?? null,
     uploadLimit: settings.uploadLimit ?? null,
-    uploadSlots: settings.uploadSlots ?? 16,
+    uploadSlots: settings.uploadSlots ?? 8,
     originTimeouts: ORIGIN_TIMEOUTS,
     freshMs: FRESH_MS,
     clock: systemClock,

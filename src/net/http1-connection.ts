@@ -39,13 +39,19 @@ export type Http1Timeouts = {
   readonly idleMs: number
 }
 
-const READ_BUFFER_BYTES = 256 * 1024
+const READ_BUFFER_BYTES = 128 * 1024
+const TLS_RECORD_BYTES = 16 * 1024
+const NEVER = Number.POSITIVE_INFINITY
+const LATE = Number.NEGATIVE_INFINITY
 
 export class Http1Connection {
   readonly #socket: Socket
   readonly #clock: Clock
   readonly #timeouts: Http1Timeouts
-  readonly #buffer: Uint8Array
+  /** Where the kernel's bytes land. */
+  readonly #landing: Uint8Array
+  /** Where they are read from: the same memory, except with TLS. */
+  #buffer: Uint8Array
   #start = 0
   #end = 0
   #receivedBytes = 0
@@ -53,14 +59,23 @@ export class Http1Connection {
   #failure: TransportError | null = null
   #hasEnded = false
   #wake: (() => void) | null = null
+  /** Of the wait in progress. */
+  #deadlineMs = NEVER
+  #watchDueMs = NEVER
+  #cancelWatch = () => {}
   #decoder: BodyDecoder | null = null
   #isKeepAlive = true
 
-  private constructor(socket: Socket, buffer: Uint8Array, clock: Clock, timeouts: Http1Timeouts) {
+  private constructor(
+    socket: Socket,
+    landing: Uint8Array,
+    options: { clock: Clock; timeouts: Http1Timeouts; isTls: boolean },
+  ) {
     this.#socket = socket
-    this.#buffer = buffer
-    this.#clock = clock
-    this.#timeouts = timeouts
+    this.#landing = landing
+    this.#buffer = options.isTls ? Buffer.allocUnsafeSlow(READ_BUFFER_BYTES) : landing
+    this.#clock = options.clock
+    this.#timeouts = options.timeouts
   }
 
   /** @throws TransportError unreachable, timeout or tls */
@@ -68,10 +83,10 @@ export class Http1Connection {
     target: Http1Target,
     options: { clock: Clock; timeouts: Http1Timeouts; signal?: AbortSignal },
   ): Promise<Http1Connection> {
-    const buffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
+    const landing = Buffer.allocUnsafeSlow(target.tls ? TLS_RECORD_BYTES : READ_BUFFER_BYTES)
     let connection: Http1Connection | null = null
     const onread = {
-      buffer,
+      buffer: landing,
       callback: (bytesRead: number) => connection?.onRead(bytesRead) ?? true,
     }
     const address = { host: target.host, port: target.port, localAddress: target.localAddress, onread }
@@ -83,7 +98,7 @@ export class Http1Connection {
           ALPNProtocols: ['http/1.1'],
         })
       : connectTcp(address)
-    connection = new Http1Connection(socket, buffer, options.clock, options.timeouts)
+    connection = new Http1Connection(socket, landing, { ...options, isTls: target.tls !== null })
     socket.setNoDelay(true)
     socket.on('error', error => connection.onFailure(translate(error)))
     socket.on('end', () => connection.onEnd())
@@ -161,18 +176,38 @@ export class Http1Connection {
 
   destroy(): void {
     this.#hasEnded = true
+    this.#cancelWatch()
     this.#socket.destroy()
     this.#wakeUp()
   }
 
   /** The socket's read callback; false stops reading until the buffer is consumed. */
   onRead(bytesRead: number): boolean {
-    this.#start = 0
-    this.#end = bytesRead
+    if (this.#landing !== this.#buffer) this.#append(bytesRead)
+    else {
+      assert(this.#start === this.#end, 'a stopped socket does not read')
+      this.#start = 0
+      this.#end = bytesRead
+    }
     this.#receivedBytes += bytesRead
     this.#isPaused = true
     this.#wakeUp()
     return false
+  }
+
+  /** A stopped TLS socket still hands out the records that it has read, each into the same memory: they are moved out of it at once. */
+  #append(bytesRead: number): void {
+    if (this.#start === this.#end) this.#start = this.#end = 0
+    if (this.#end + bytesRead > this.#buffer.length) {
+      const unread = this.#buffer.subarray(this.#start, this.#end)
+      const larger = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length, 2 * (unread.length + bytesRead)))
+      larger.set(unread)
+      this.#buffer = larger
+      this.#end -= this.#start
+      this.#start = 0
+    }
+    this.#buffer.set(this.#landing.subarray(0, bytesRead), this.#end)
+    this.#end += bytesRead
   }
 
   onFailure(failure: TransportError): void {
@@ -182,6 +217,7 @@ export class Http1Connection {
 
   onEnd(): void {
     this.#hasEnded = true
+    this.#cancelWatch()
     this.#wakeUp()
   }
 
@@ -193,13 +229,14 @@ export class Http1Connection {
         const seen = collected?.length ?? 0
         const bytes: Uint8Array = collected ? Buffer.concat([collected, fresh]) : fresh
         const headEnd = findHeadEnd(bytes, seen, bytes.length)
+        if ((headEnd >= 0 ? headEnd : bytes.length) > HEAD_BYTES_MAX) {
+          throw new TransportError('protocol', 'the response head is too long')
+        }
         if (headEnd >= 0) {
           const head = orProtocolError(() => parseResponseHead(bytes.subarray(0, headEnd)))
           this.#consumeTo(this.#start + headEnd - seen)
           return head
         }
-        if (bytes.length > HEAD_BYTES_MAX)
-          throw new TransportError('protocol', 'the response head is too long')
         collected = Buffer.from(bytes)
         this.#consumeTo(this.#end)
       }
@@ -215,19 +252,31 @@ export class Http1Connection {
     if (this.#start < this.#end) return true
     if (this.#failure) throw this.#failure
     if (this.#hasEnded) return false
-    let isLate = false
-    const cancel = this.#clock.schedule(Math.max(0, timeoutMs), () => {
-      isLate = true
-      this.#wakeUp()
-    })
+    this.#deadlineMs = this.#clock.now() + timeoutMs
+    if (this.#deadlineMs < this.#watchDueMs) this.#watch(timeoutMs)
     await new Promise<void>(resolve => {
       this.#wake = resolve
     })
-    cancel()
+    const isLate = this.#deadlineMs === LATE
+    this.#deadlineMs = NEVER
     if (this.#start < this.#end) return true
     if (this.#failure) throw this.#failure
     if (isLate) throw new TransportError('timeout', `nothing was received for ${Math.round(timeoutMs)} ms`)
     return false
+  }
+
+  /** One timer serves many waits: it looks again later as long as the present wait is in time. */
+  #watch(delayMs: number): void {
+    this.#cancelWatch()
+    this.#watchDueMs = this.#clock.now() + delayMs
+    this.#cancelWatch = this.#clock.schedule(Math.max(0, delayMs), () => {
+      this.#watchDueMs = NEVER
+      if (this.#deadlineMs === NEVER) return
+      const remainingMs = this.#deadlineMs - this.#clock.now()
+      if (remainingMs > 0) return this.#watch(remainingMs)
+      this.#deadlineMs = LATE
+      this.#wakeUp()
+    })
   }
 
   #consumeTo(position: number): void {

@@ -17,7 +17,7 @@ export type PieceClientOptions = DispatcherOptions & {
   readonly limiter: RateLimiter | null
 }
 
-export type HeldRequest = {
+type HeldRequest = {
   readonly host: string
   readonly port: number
   readonly taskId: TaskId
@@ -107,14 +107,15 @@ export class PieceClient {
       text: requestText(request, want),
       isCancelled: false,
       moves: 0,
-      fail: cause => reject(sent.isCancelled ? cancelled(signal.reason) : toSourceError(cause)),
+      fail: cause =>
+        reject(sent.isCancelled || cause === null ? cancelled(signal.reason) : toSourceError(cause)),
       receive: async (head, connection, startedMs) => {
         try {
-          resolve(await receive(head, connection, startedMs))
-          return true
+          const received = await receive(head, connection, startedMs)
+          return { kind: 'taken', settle: () => resolve(received) }
         } catch (thrown) {
           sent.fail(thrown)
-          return thrown instanceof DragonflyError
+          return { kind: thrown instanceof DragonflyError ? 'refused' : 'failed' }
         }
       },
     }

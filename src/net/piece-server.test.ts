@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { after, test } from 'node:test'
+import { GENERATION, MemoryContent, patternBytes } from '../../test/support/memory-content.ts'
+import { RawClient } from '../../test/support/raw-client.ts'
 import type { TaskId } from '../core/task-id.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { parseHeldAnswer } from '../wire/piece-routes.ts'
 import { type PieceServer, type PieceServerOptions, startPieceServer } from './piece-server.ts'
 import { RateLimiter } from './rate-limiter.ts'
-import { GENERATION, MemoryContent, patternBytes } from './testing/memory-content.ts'
-import { RawClient } from './testing/raw-client.ts'
 
 const MIB = 1024 * 1024
 const TASK = 'ab'.repeat(32) as TaskId

@@ -3,7 +3,7 @@ import type { ByteRange } from '../core/byte-range.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { RateLimiter } from './rate-limiter.ts'
 
-export type UploadOptions = {
+type UploadOptions = {
   readonly response: ServerResponse
   readonly range: ByteRange
   /** May return less than asked for; 0 means that there is no more. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { FakeClock } from '../../test/support/fake-clock.ts'
 import { RateLimiter } from './rate-limiter.ts'
-import { FakeClock } from './testing/fake-clock.ts'
 
 /** 1000 bytes per second: a burst of 20 bytes, then one byte per millisecond. */
 function limiterAt1000(): { clock: FakeClock; limiter: RateLimiter } {

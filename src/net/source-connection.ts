@@ -12,14 +12,20 @@ export type SourceRequest = {
   /** Times that it was moved to another connection through the source's fault. */
   moves: number
   /**
-   * Takes the answer, of which the head has been read, and says whether a body that it left may be passed over; otherwise that costs
-   * the connection. It must not reject.
+   * Takes the answer, of which the head has been read. It must not reject.
    * @param startedMs when the request became the first of its connection
    */
-  receive(head: ResponseHead, connection: Http1Connection, startedMs: number): Promise<boolean>
+  receive(head: ResponseHead, connection: Http1Connection, startedMs: number): Promise<Receipt>
   /** `null` where it was cancelled. */
   fail(cause: unknown): void
 }
+
+type Receipt =
+  /** The body was read; `settle` hands it over when the connection is ready for the next request. */
+  | { readonly kind: 'taken'; settle(): void }
+  /** Nothing of the body was wanted; the request has failed already. */
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'failed' }
 
 export type SourceAddress = { readonly host: string; readonly port: number }
 
@@ -29,7 +35,7 @@ export type Orphans = {
   readonly cause: Outcome | 'us'
 }
 
-export type SourceConnectionOptions = {
+type SourceConnectionOptions = {
   readonly address: SourceAddress
   readonly clock: Clock
   readonly timeouts: Http1Timeouts
@@ -49,7 +55,9 @@ export class SourceConnection {
   readonly #onWire: SourceRequest[] = []
   #http: Http1Connection | null = null
   #isClosed = false
+  /** By us, or in the midst of an answer. */
   #isCut = false
+  #isBroken = false
   #isReading = false
   #answeredCount = 0
   #idleSinceMs = 0
@@ -78,7 +86,7 @@ export class SourceConnection {
 
   /** Whether another request may be sent; a byte that nobody asked for spoils an idle connection. */
   get isUsable(): boolean {
-    if (!this.#http || this.#isClosed || this.#isCut) return false
+    if (!this.#http || this.#isClosed || this.#isCut || this.#isBroken) return false
     return this.#http.isReusable && (this.load > 0 || this.#http.unreadBytes === 0)
   }
 
@@ -125,13 +133,11 @@ export class SourceConnection {
     this.#isReading = true
     while (this.#onWire.length > 0) {
       const outcome = await this.#readAnswer(http, this.#onWire[0])
-      if (outcome !== 'stale') this.#onWire.shift()
       if (outcome !== 'answered' || this.#isCut || !http.isReusable) {
         const cause = this.#isCut ? 'us' : outcome
         return this.#finish({ requests: this.#onWire.splice(0), cause }, null)
       }
       this.#answeredCount++
-      this.#idleSinceMs = this.#options.clock.now()
       this.#options.onAnswered(this)
     }
     this.#isReading = false
@@ -148,11 +154,19 @@ export class SourceConnection {
       const mayBeStale = isSilent && this.#answeredCount > 0 && request.moves === 0 && !request.isCancelled
       if (mayBeStale && thrown instanceof TransportError && thrown.failure === 'closed') return 'stale'
       request.fail(thrown)
+      this.#isBroken = true
+      this.#onWire.shift()
       return 'broken'
     }
-    const mayPassOver = request.isCancelled || (await request.receive(head, http, startedMs))
-    if (mayPassOver && !this.#isCut) await this.#passOver(head, http)
-    return http.isBodyDone ? 'answered' : 'broken'
+    const receipt: Receipt = request.isCancelled
+      ? { kind: 'refused' }
+      : await request.receive(head, http, startedMs)
+    if (receipt.kind === 'refused' && !this.#isCut) await this.#passOver(head, http)
+    this.#isBroken = !http.isBodyDone
+    this.#onWire.shift()
+    this.#idleSinceMs = this.#options.clock.now()
+    if (receipt.kind === 'taken') receipt.settle()
+    return this.#isBroken ? 'broken' : 'answered'
   }
 
   /** Reads a body that nobody took, a refusal's or a cancelled one's, where that is cheaper than another connection. */

@@ -235,18 +235,21 @@ export class SourceDispatcher {
     }
   }
 
-  #sweepLater(): void {
+  #sweepLater(delayMs = this.#options.idleCloseMs): void {
     if (this.#cancelSweep || this.#isClosed) return
-    this.#cancelSweep = this.#options.clock.schedule(this.#options.idleCloseMs, () => this.#sweep())
+    this.#cancelSweep = this.#options.clock.schedule(delayMs, () => this.#sweep())
   }
 
   #sweep(): void {
     this.#cancelSweep = null
-    const latest = this.#options.clock.now() - this.#options.idleCloseMs
+    const { clock, idleCloseMs } = this.#options
+    let nextMs = Number.POSITIVE_INFINITY
     for (const connection of [...this.#idleConnections()]) {
-      if (connection.idleSinceMs <= latest) connection.close()
-      else this.#sweepLater()
+      const remainingMs = connection.idleSinceMs + idleCloseMs - clock.now()
+      if (remainingMs <= 0) connection.close()
+      else nextMs = Math.min(nextMs, remainingMs)
     }
+    if (nextMs < Number.POSITIVE_INFINITY) this.#sweepLater(nextMs)
   }
 }
 

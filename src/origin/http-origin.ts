@@ -1,5 +1,5 @@
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
-import { formatRangeHeader } from '../core/byte-range.ts'
+import { formatRangeHeader, parseContentRange } from '../core/byte-range.ts'
 import { DragonflyError } from '../core/error.ts'
 import { NO_VALIDATOR, type Validator } from '../core/generation.ts'
 import { Http1Connection } from '../net/http1-connection.ts'
@@ -18,7 +18,14 @@ import {
 import { followRedirect, type Hop, isRedirect } from './http-redirect.ts'
 import { type CallerHeaders, formatRequest, isFieldValue, takeCallerHeaders } from './http-request.ts'
 import { parseHttpUrl, targetOf } from './http-url.ts'
-import type { Origin, OriginAnswer, OriginOptions, OriginRequest, ProbeRequest } from './origin.ts'
+import type {
+  Origin,
+  OriginAnswer,
+  OriginOptions,
+  OriginRequest,
+  ProbeAnswer,
+  ProbeRequest,
+} from './origin.ts'
 
 /**
  * Origins that speak HTTP/1.1, with or without TLS. One connection per request, GET only. Bodies are passed as they come, whatever
@@ -50,7 +57,7 @@ async function open(request: OriginRequest, settings: Settings): Promise<OriginA
   }
 }
 
-async function probe(request: ProbeRequest, settings: Settings): Promise<void> {
+async function probe(request: ProbeRequest, settings: Settings): Promise<ProbeAnswer> {
   const first = callerPart(request.headers)?.start ?? 0
   const { connection, head, host } = await follow(
     request,
@@ -58,8 +65,13 @@ async function probe(request: ProbeRequest, settings: Settings): Promise<void> {
     settings,
   )
   connection.destroy()
+  const validator = validatorOf(head)
+  if (head.status === 200) return { validator, lengthBytes: contentLengthOf(head) }
+  const contentRange = parseContentRange(head.headers.get('content-range') ?? '')
+  if (head.status === 206) return { validator, lengthBytes: contentRange?.completeLength ?? null }
   // 416: there is no such byte, and the origin has just said so to this caller.
-  if (![200, 206, 416].includes(head.status)) throw statusFailure(head, host, false)
+  if (head.status === 416) return { validator, lengthBytes: saysEmpty(head) ? 0 : null }
+  throw statusFailure(head, host, false)
 }
 
 /** A request sent and its answer's head read; redirects are behind us. */

@@ -11,8 +11,11 @@ import { createHttpOrigin } from './http-origin.ts'
 export type Origin = {
   /** Resolves when the origin has answered; the body is then pulled. Whoever gets an answer closes its body. */
   open(request: OriginRequest): Promise<OriginAnswer>
-  /** Does the origin let this caller in? A GET of one byte whose body is not read. Resolves where it does. */
-  probe(request: ProbeRequest): Promise<void>
+  /**
+   * Does the origin let this caller in, and to what? A GET of one byte whose body is not read. A page that says "please log in" with
+   * status 200 lets in too: only the answer's validator tells it from the content.
+   */
+  probe(request: ProbeRequest): Promise<ProbeAnswer>
 }
 
 export type OriginRequest = {
@@ -32,6 +35,12 @@ export type OriginRequest = {
 }
 
 export type ProbeRequest = Pick<OriginRequest, 'url' | 'headers' | 'signal'>
+
+export type ProbeAnswer = {
+  readonly validator: Validator
+  /** Of the complete content, where the origin said it. */
+  readonly lengthBytes: number | null
+}
 
 export type OriginHeaders = readonly (readonly [name: string, value: string])[]
 

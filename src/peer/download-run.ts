@@ -1,23 +1,21 @@
 import { createHash } from 'node:crypto'
 import { Bitmap } from '../core/bitmap.ts'
-import { pieceBoundSeconds } from '../core/bound.ts'
-import { type Digest, digestOf, sameBytes } from '../core/digest.ts'
+import type { Digest } from '../core/digest.ts'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import { redactUrl } from '../core/filter-url.ts'
-import { generationOf, hasValidator } from '../core/generation.ts'
+import { hasValidator } from '../core/generation.ts'
 import { PieceDigests } from '../core/piece-digests.ts'
-import { layoutFor, pieceCount, pieceRange } from '../core/piece-layout.ts'
 import { RateMeter } from '../core/rate-meter.ts'
 import type { Version } from '../core/version.ts'
-import { randomName } from '../ops/system-random.ts'
-import type { OriginAnswer } from '../origin/origin.ts'
 import type { TaskFile } from '../store/task-file.ts'
 import { Download } from '../transfer/download.ts'
-import type { DownloadEffect, DownloadEvent, OriginMode, SourceId } from '../transfer/events.ts'
+import type { DownloadEffect, DownloadEvent } from '../transfer/events.ts'
 import { isEmptyReport } from '../transfer/report-batch.ts'
 import type { RunResult, RunSnapshot } from '../wire/local.ts'
+import { boundFactor } from './bound-factor.ts'
 import type { Engine, TaskRequest } from './engine.ts'
-import { pumpOrigin } from './origin-pump.ts'
+import { OriginReader, type OriginReaderHost } from './origin-reader.ts'
+import { PieceFetcher, type PieceFetcherHost } from './piece-fetcher.ts'
 import type { TaskLink, TaskLinkHandler } from './task-link.ts'
 import { announceMessage, digestsIn, reportMessage, versionIn } from './translate.ts'
 
@@ -49,16 +47,13 @@ export class DownloadRun {
   readonly #engine: Engine
   readonly #observer: RunObserver
   readonly #startedAt: number
-  readonly #nonce = randomName()
+  readonly #originReader: OriginReader
   readonly #knownDigests = new PieceDigests()
-  readonly #fetches = new Map<string, AbortController>()
+  readonly #fetcher: PieceFetcher
   readonly #meter: RateMeter
   #machine!: Download
   #link: TaskLink | null = null
-  #origin: AbortController | null = null
   #preparing: Promise<void> = Promise.resolve()
-  #streamHash: { hash: ReturnType<typeof createHash>; position: number } | null = null
-  #originBytes = 0
   #movedBytes = 0
   #cancelTick = () => {}
   #isReportDue = false
@@ -71,6 +66,8 @@ export class DownloadRun {
     this.#observer = observer
     this.#startedAt = engine.clock.now()
     this.#meter = new RateMeter(this.#startedAt)
+    this.#fetcher = new PieceFetcher(this.#fetcherHost())
+    this.#originReader = new OriginReader(this.#originHost())
     this.done = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
     })
@@ -98,7 +95,7 @@ export class DownloadRun {
 
   /** The settled version, or null. */
   get version(): Version | null {
-    return this.#machine.isConfirmed ? this.#machine.version : null
+    return this.#machine.isConfirmed ? this.#machine.content.version : null
   }
 
   get digest(): Digest | null {
@@ -106,7 +103,7 @@ export class DownloadRun {
   }
 
   get originBytes(): number {
-    return this.#originBytes
+    return this.#originReader.bytes
   }
 
   /** Digests of all pieces held. */
@@ -134,12 +131,12 @@ export class DownloadRun {
 
   snapshot(): RunSnapshot {
     const now = this.#engine.clock.now()
-    const { layout } = this.#machine.version ?? { layout: null }
+    const { version } = this.#machine.content
     const { bytes } = this.#machine
     return {
       taskId: this.request.taskId,
       phase: this.#machine.phase,
-      lengthBytes: layout?.lengthBytes ?? null,
+      lengthBytes: version?.layout.lengthBytes ?? null,
       heldBytes: bytes.origin + bytes.supernode + bytes.peers + bytes.local,
       bytes: { ...bytes },
       rateBytesPerSecond: this.#meter.rate(now),
@@ -236,7 +233,8 @@ export class DownloadRun {
   }
 
   #noticeVersion(): void {
-    const { version, phase } = this.#machine
+    const { phase, content } = this.#machine
+    const { version } = content
     if (this.#isVersionNoticed || !version || !this.#machine.isConfirmed || phase === 'preparing') return
     this.#isVersionNoticed = true
     this.#observer.onVersion?.(version)
@@ -257,21 +255,18 @@ export class DownloadRun {
         this.#preparing = this.#preparing.then(() => this.#seal(effect.lengthBytes))
         return
       case 'fetch':
-        void this.#fetch(effect.piece, effect.source)
+        void this.#fetcher.fetch(effect.piece, effect.source)
         return
       case 'cancel-fetch':
-        this.#fetches.get(fetchKey(effect.piece, effect.source))?.abort(cancelled())
-        return
+        return this.#fetcher.cancel(effect.piece, effect.source)
       case 'ask-held':
-        void this.#askHeld(effect.source)
+        void this.#fetcher.askHeld(effect.source, this.#machine.content.version?.generation)
         return
       case 'open-origin':
-        void this.#readOrigin(effect)
+        void this.#originReader.read(effect)
         return
       case 'close-origin':
-        this.#origin?.abort(cancelled())
-        this.#origin = null
-        return
+        return this.#originReader.close()
       case 'verify':
         void this.#verify()
         return
@@ -287,7 +282,6 @@ export class DownloadRun {
 
   async #adopt(version: Version): Promise<void> {
     await this.#orFail(async () => {
-      this.#streamHash = null
       this.file = await this.#engine.store.create({
         taskId: this.request.taskId,
         name: this.request.name,
@@ -307,203 +301,42 @@ export class DownloadRun {
     })
   }
 
-  async #fetch(piece: number, source: SourceId): Promise<void> {
-    const { pieces, buffers } = this.#engine
-    const controller = new AbortController()
-    const key = fetchKey(piece, source)
-    this.#fetches.set(key, controller)
-    try {
-      const address = this.#link?.addressOf(source)
-      const file = this.file
-      if (!address || !file) throw new DragonflyError('SOURCE_GONE', 'the source is not known any more')
-      const fetched = await pieces.fetch({
-        ...address,
-        taskId: this.request.taskId,
-        token: this.token,
-        range: pieceRange(file.layout, piece),
-        buffers,
-        signal: controller.signal,
-        onBytes: bytes => this.#count(bytes),
-      })
-      try {
-        await this.#storeFetched(file, piece, fetched.bytes, fetched.digest)
-      } finally {
-        buffers.release(fetched.buffer)
-      }
-      this.#dispatch({
-        type: 'fetched',
-        piece,
-        source,
-        bytes: fetched.bytes.length,
-        elapsedMs: fetched.elapsedMs,
-      })
-    } catch (thrown) {
-      this.#onFetchError(piece, source, toDragonflyError(thrown))
-    } finally {
-      if (this.#fetches.get(key) === controller) this.#fetches.delete(key)
-    }
-  }
-
-  /** The one gate through which bytes of other hosts come into a file. */
-  async #storeFetched(file: TaskFile, piece: number, bytes: Uint8Array, digest: Uint8Array): Promise<void> {
-    const expected = this.#knownDigests.get(piece)
-    if (!expected || !sameBytes(expected, digest)) {
-      throw new DragonflyError('DIGEST_MISMATCH', `piece ${piece} is not what the supernode says it is`)
-    }
-    await file.writePiece(piece, bytes, digest)
-    this.#observer.onPiece?.(piece, digest)
-  }
-
-  #onFetchError(piece: number, source: SourceId, error: DragonflyError): void {
-    if (error.code.startsWith('DISK_')) {
-      this.#dispatch({ type: 'stored-failed', code: error.code, message: error.message })
-      return
-    }
-    if (error.code !== 'CANCELLED') {
-      const facts = { taskId: this.request.taskId, piece, source, code: error.code, cause: error.message }
-      this.#engine.log.debug(facts, 'piece failed')
-    }
-    this.#dispatch({ type: 'fetch-failed', piece, source, code: error.code })
-  }
-
   async #storeInline(content: Uint8Array): Promise<void> {
     await this.#preparing
-    if (this.isOver || !this.file || this.file.held.has(0)) return
-    await this.#orFail(async () => {
-      const digest = createHash('sha256').update(content).digest()
-      await this.#storeFetched(this.file!, 0, content, digest)
-      this.#count(content.length)
-      const source = this.#machine.seedSource ?? 'supernode'
-      this.#dispatch({ type: 'fetched', piece: 0, source, bytes: content.length, elapsedMs: 0 })
-    })
+    if (!this.isOver) await this.#fetcher.storeInline(content, this.#machine.seedSource ?? 'supernode')
   }
 
-  async #askHeld(source: SourceId): Promise<void> {
-    const address = this.#link?.addressOf(source)
-    try {
-      if (!address) throw new DragonflyError('SOURCE_GONE', 'the source is not known any more')
-      const answer = await this.#engine.pieces.fetchHeld({
-        ...address,
-        taskId: this.request.taskId,
-        token: this.token,
-        signal: AbortSignal.any([]),
-      })
-      const isSame = answer.generation === this.#machine.version?.generation
-      this.#dispatch({ type: 'source-holds', source, pieces: isSame ? [...answer.held.members()] : [] })
-    } catch {
-      this.#dispatch({ type: 'source-silent', source })
+  #fetcherHost(): PieceFetcherHost {
+    return {
+      engine: this.#engine,
+      request: this.request,
+      knownDigests: this.#knownDigests,
+      dispatch: event => this.#dispatch(event),
+      file: () => this.file,
+      token: () => this.token,
+      addressOf: source => this.#link?.addressOf(source) ?? null,
+      onBytes: bytes => this.#count(bytes),
+      onPiece: (piece, digest) => this.#observer.onPiece?.(piece, digest),
     }
   }
 
-  async #readOrigin(effect: {
-    mode: OriginMode
-    fromPiece: number
-    untilPiece: number | null
-  }): Promise<void> {
-    const controller = new AbortController()
-    this.#origin = controller
-    const { signal } = controller
-    let answer: OriginAnswer | null = null
-    try {
-      answer = await this.#openOrigin(effect, signal)
-      signal.throwIfAborted()
-      this.#dispatch({ type: 'origin-answered', kind: answer.kind, version: this.#versionOf(answer) })
-      await this.#preparing
-      if (answer.kind === 'content' && !signal.aborted && this.file)
-        await this.#pump(answer, effect, this.file, signal)
-      if (signal.aborted) return
-      this.#origin = null
-      this.#dispatch({ type: 'origin-ended' })
-    } catch (thrown) {
-      if (signal.aborted) return
-      const error = toDragonflyError(thrown)
-      this.#origin = null
-      if (error.code.startsWith('DISK_')) {
-        this.#dispatch({ type: 'stored-failed', code: error.code, message: error.message })
-      } else this.#dispatch({ type: 'origin-failed', code: error.code, message: error.message })
-    } finally {
-      answer?.body.close()
-    }
-  }
-
-  #openOrigin(
-    effect: { mode: OriginMode; fromPiece: number; untilPiece: number | null },
-    signal: AbortSignal,
-  ): Promise<OriginAnswer> {
-    const { version } = this.#machine
-    const pieceLength = version?.layout.pieceLength ?? 0
-    return this.#engine.origin.open({
-      url: this.request.url,
-      headers: this.request.headers,
-      startByte: effect.fromPiece * pieceLength,
-      endByte: effect.untilPiece === null ? null : effect.untilPiece * pieceLength,
-      validator: effect.mode === 'fresh' ? null : (version?.validator ?? null),
-      isRevalidation: effect.mode === 'revalidate',
-      signal,
-    })
-  }
-
-  #versionOf(answer: OriginAnswer): Version {
-    const { validator, lengthBytes } = answer
-    const { version } = this.#machine
-    const isSameLength = version?.layout.lengthBytes === lengthBytes || version?.layout.lengthBytes === null
-    if (
-      version &&
-      this.#machine.isConfirmed &&
-      !hasValidator(version.validator) &&
-      !hasValidator(validator) &&
-      isSameLength
-    ) {
-      return version
-    }
-    const generation = generationOf(
-      {
-        expectedDigest: this.request.expectedDigest ?? undefined,
-        validator,
-        lengthBytes,
-        nonce: this.#nonce,
-      },
-      sha256,
-    )
-    if (version?.generation === generation && version.layout.lengthBytes !== null) return version
-    return { generation, validator, layout: layoutFor(lengthBytes) }
-  }
-
-  async #pump(
-    answer: OriginAnswer,
-    effect: { untilPiece: number | null },
-    file: TaskFile,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { pieceLength } = file.layout
-    const isFromStart = answer.startByte === 0
-    const isWholeStream = isFromStart && file.held.count === 0
-    this.#streamHash = isWholeStream ? { hash: createHash('sha256'), position: 0 } : null
-    await pumpOrigin({
-      body: answer.body,
-      file,
-      buffers: this.#engine.buffers,
-      signal,
-      fromPiece: answer.startByte / pieceLength,
-      untilPiece: effect.untilPiece,
-      expectedDigest: piece => this.#knownDigests.get(piece) ?? file.digests.get(piece),
-      onBytes: bytes => {
-        this.#originBytes += bytes.length
-        this.#count(bytes.length)
-        if (!this.#streamHash) return
-        this.#streamHash.hash.update(bytes)
-        this.#streamHash.position += bytes.length
-      },
-      onLength: async lengthBytes => {
-        this.#dispatch({ type: 'origin-length', lengthBytes })
+  #originHost(): OriginReaderHost {
+    return {
+      engine: this.#engine,
+      request: this.request,
+      dispatch: event => this.#dispatch(event),
+      version: () => ({ version: this.#machine.content.version, isConfirmed: this.#machine.isConfirmed }),
+      preparedFile: async () => {
         await this.#preparing
+        return this.file
       },
-      onPiece: (piece, digest, bytes) => {
+      expectedDigest: piece => this.#knownDigests.get(piece),
+      onBytes: bytes => this.#count(bytes),
+      onPiece: (piece, digest) => {
         this.#knownDigests.set(piece, digest)
         this.#observer.onPiece?.(piece, digest)
-        this.#dispatch({ type: 'origin-piece', piece, bytes })
       },
-    })
+    }
   }
 
   async #verify(): Promise<void> {
@@ -530,8 +363,8 @@ export class DownloadRun {
   /** What was promised by digest is computed here; otherwise the supernode's word, which its piece digests already bind, will do. */
   async #wholeDigest(file: TaskFile): Promise<Digest> {
     if (file.isComplete && file.digest) return file.digest
-    const stream = this.#streamHash
-    if (stream && stream.position === file.layout.lengthBytes) return digestOf(stream.hash.digest())
+    const streamed = this.#originReader.digestOfStream(file.layout.lengthBytes)
+    if (streamed) return streamed
     if (this.request.expectedDigest === null && this.#machine.digest) return this.#machine.digest
     return file.computeDigest(() => createHash('sha256'))
   }
@@ -559,42 +392,19 @@ export class DownloadRun {
 
   #result(digest: Digest): RunResult {
     const now = this.#engine.clock.now()
-    const { layout } = this.#machine.version!
     const seconds = (now - this.#startedAt) / 1000
-    const rate = this.#meter.best(now)
-    const pieces = pieceCount(layout)
-    const boundSeconds =
-      rate > 0
-        ? pieceBoundSeconds({
-            peers: this.#machine.peers,
-            pieces,
-            pieceLength: layout.lengthBytes! / pieces,
-            rateBytesPerSecond: rate,
-          })
-        : 0
+    const { lengthBytes } = this.#machine.content.version!.layout
     return {
       taskId: this.request.taskId,
       path: this.file!.path,
-      lengthBytes: layout.lengthBytes!,
+      lengthBytes: lengthBytes!,
       seconds,
       digest,
       bytes: { ...this.#machine.bytes },
       sources: this.#machine.usedSources.size,
       retries: this.#machine.retries,
       waitMs: this.#machine.waits.totals(now),
-      boundFactor: boundSeconds > 0 ? seconds / boundSeconds : null,
+      boundFactor: boundFactor(this.#machine, { seconds, rateBytesPerSecond: this.#meter.best(now) }),
     }
   }
-}
-
-function fetchKey(piece: number, source: SourceId): string {
-  return `${piece}@${source}`
-}
-
-function cancelled(): DragonflyError {
-  return new DragonflyError('CANCELLED', 'not needed any more')
-}
-
-function sha256(bytes: Uint8Array): Uint8Array {
-  return createHash('sha256').update(bytes).digest()
 }

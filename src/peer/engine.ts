@@ -9,7 +9,7 @@ import { RateLimiter } from '../net/rate-limiter.ts'
 import type { Log } from '../ops/log.ts'
 import { createOrigins, type Origin } from '../origin/origin.ts'
 import type { TaskStore } from '../store/task-store.ts'
-import { DEFAULT_LIMITS, type DownloadLimits } from '../transfer/download.ts'
+import { DEFAULT_LIMITS, type DownloadLimits } from '../transfer/download-options.ts'
 
 /** What every download needs from the outside; the resident peer and the CDN differ only in what they put in here. */
 export type Engine = {

@@ -13,8 +13,9 @@ import type { Log } from '../ops/log.ts'
 import { randomName } from '../ops/system-random.ts'
 import { VERSION } from '../ops/version.ts'
 import { peerPlaces } from '../store/places.ts'
+import { sweepOrphans } from '../store/sweep-orphans.ts'
 import { openTaskStore, type TaskStore } from '../store/task-store.ts'
-import type { DownloadLimits } from '../transfer/download.ts'
+import type { DownloadLimits } from '../transfer/download-options.ts'
 import type { DownloadRequest, PeerStatus } from '../wire/local.ts'
 import { DownloadRun } from './download-run.ts'
 import { type Engine, openEngine, type TaskRequest } from './engine.ts'
@@ -73,8 +74,10 @@ export class Peer {
 
   /** @throws DragonflyError ADDRESS_IN_USE, DISK_ERROR */
   static async start(options: PeerOptions): Promise<Peer> {
+    const places = peerPlaces(options.homeRoot)
+    await sweepOrphans(places)
     const store = await openTaskStore({
-      places: peerPlaces(options.homeRoot),
+      places,
       sha256,
       log: (event, facts) => options.log.warn(facts, event),
     })

@@ -33,7 +33,7 @@ export function digestsIn(message: { pieces: number[]; digests: Uint8Array }): M
 }
 
 export function announceMessage(request: TaskRequest, download: Download): PeerMessages['announce'] {
-  const { version, held } = download
+  const { version, held } = download.content
   return {
     type: 'announce',
     taskId: request.taskId,

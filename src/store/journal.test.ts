@@ -20,6 +20,15 @@ test('lines are appended whole and in order after the trusted part', async t => 
   assert.equal(await openDescriptorsBelow(directory), 0)
 })
 
+test('nothing of an untrusted tail stays behind a new line', async t => {
+  const recordPath = path.join(temporaryDirectory(t), 'record')
+  fs.writeFileSync(recordPath, 'header\nold 1\nold 2\nold 3\n')
+  const journal = new Journal(recordPath, 'header\n'.length)
+  await journal.append('new 1\n')
+  await journal.close()
+  assert.equal(fs.readFileSync(recordPath, 'utf8'), 'header\nnew 1\n')
+})
+
 test('a journal that gets no line leaves its file alone', async t => {
   const recordPath = path.join(temporaryDirectory(t), 'record')
   fs.writeFileSync(recordPath, 'header\ntorn')
@@ -43,7 +52,7 @@ test('a torn line is cut off, and what fits still goes in', t => {
   const output = execFileSync(
     '/bin/sh',
     ['-c', 'ulimit -f 2 && exec "$0" "$@"', process.execPath, '--input-type=module', '-e', script],
-    { encoding: 'utf8' },
+    { encoding: 'utf8', timeout: 30_000 },
   )
   assert.deepEqual(output.trim().split('\n'), ['a', 'b', 'DISK_ERROR', 'd'])
   const expected = `${'a'.repeat(399)}\n${'b'.repeat(399)}\n${'d'.repeat(99)}\n`

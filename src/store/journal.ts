@@ -75,7 +75,7 @@ export class Journal {
   async #open(): Promise<Descriptor> {
     const file = new Descriptor(await openFile(this.#path, OPEN_TO_WRITE))
     try {
-      
+      await file.use(descriptor => truncateFile(descriptor, this.#end))
     } catch (error) {
       await file.giveUp()
       throw error

@@ -48,7 +48,7 @@ export function peerPlaces(home: string): StorePlaces {
     async contentFiles() {
       const names = await listDirectory(data)
       return names.flatMap(name => {
-        const match = /-([0-9a-f]{16})-[0-9a-f]{8}(?:\.service)?$/.exec(name)
+        const match = /-([0-9a-f]{16})-[0-9a-f]{8}(?:\.service(?:\.\d+)?)?$/.exec(name)
         return match ? [{ path: path.join(data, name), taskIdPrefix: match[1] }] : []
       })
     },

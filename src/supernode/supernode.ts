@@ -16,6 +16,7 @@ import { randomName } from '../ops/system-random.ts'
 import { VERSION } from '../ops/version.ts'
 import { type Engine, openEngine } from '../peer/engine.ts'
 import { repoPlaces } from '../store/places.ts'
+import { sweepOrphans } from '../store/sweep-orphans.ts'
 import { openTaskStore, type TaskStore } from '../store/task-store.ts'
 import { type HostId, Hosts } from '../swarm/hosts.ts'
 import { decodePeerMessage, type PeerMessage, type PeerMessages, PROTOCOL_VERSION } from '../wire/control.ts'
@@ -46,7 +47,8 @@ export type SupernodeOptions = {
 }
 
 const BUFFER_BYTES = 256 * 1024 * 1024
-const CONSUMER_WINDOW = 8
+/** Pieces per consumer on their way at once; more only makes each of them slower to be shared on. */
+const CONSUMER_WINDOW = 4
 const UPLOADS_MAX = 1_024
 const IDLE_TASK_MS = 60_000
 const IDLE_CLIENT_MS = 30_000
@@ -81,8 +83,10 @@ export class Supernode {
   /** @throws DragonflyError ADDRESS_IN_USE, DISK_ERROR */
   static async start(options: SupernodeOptions): Promise<Supernode> {
     await mkdir(options.homeDir, { recursive: true, mode: 0o700 })
+    const places = repoPlaces(options.homeDir)
+    await sweepOrphans(places)
     const store = await openTaskStore({
-      places: repoPlaces(options.homeDir),
+      places,
       sha256,
       log: (event, facts) => options.log.warn(facts, event),
     })
@@ -102,6 +106,11 @@ export class Supernode {
   /** Bytes sent by the piece server since the start. */
   get sentBytes(): number {
     return this.#sentBytes
+  }
+
+  /** Bytes read from origins for the tasks in memory. */
+  get originBytes(): number {
+    return [...this.#tasks.values()].reduce((sum, task) => sum + task.originBytes, 0)
   }
 
   async stop(): Promise<void> {

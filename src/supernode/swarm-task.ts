@@ -46,6 +46,7 @@ export class SwarmTask {
   #isFlushDue = false
   #cancelTick: (() => void) | null = null
   #ticks = 0
+  #pastOriginBytes = 0
 
   constructor(taskId: TaskId, options: SwarmTaskOptions) {
     this.taskId = taskId
@@ -56,6 +57,11 @@ export class SwarmTask {
   get content(): { content: PieceContent; token: string } | null {
     const file = this.#fill?.run.file
     return file && this.#fill?.run.version && this.#token ? { content: file, token: this.#token } : null
+  }
+
+  /** Read from the origin since the task came into memory. */
+  get originBytes(): number {
+    return this.#pastOriginBytes + (this.#fill?.run.originBytes ?? 0)
   }
 
   get memberCount(): number {
@@ -110,13 +116,15 @@ export class SwarmTask {
         if (this.#failure && isRemembered && !hasCredentials(message)) throw this.#failure.error
         return this.#startFill(message)
       }
+      let version: Version
       try {
-        await present.settled
+        version = await present.settled
       } catch (thrown) {
         if (hasCredentials(message) && !isSameCaller(message, present.caller)) continue
         throw thrown
       }
-      if (present.privateUrl !== null) await this.#options.access.check(message, present.privateUrl)
+      const { privateUrl } = present
+      if (privateUrl !== null) await this.#options.access.check(message, { fetchedFrom: privateUrl, version })
       return present
     }
   }
@@ -143,6 +151,7 @@ export class SwarmTask {
       this.#starting = null
     })
     return this.#starting.then(fill => {
+      this.#pastOriginBytes = this.originBytes
       this.#fill = fill
       return fill
     })
@@ -289,8 +298,8 @@ export class SwarmTask {
       this.#swarm.tick(this.#now())
       this.#flushSoon()
       if (this.#ticks++ % STATUS_EVERY_TICKS === 0) {
-        const originBytes = this.#fill?.run.originBytes ?? 0
-        this.#broadcast({ type: 'status', taskId: this.taskId, peers: this.memberCount, originBytes })
+        const { taskId, originBytes } = this
+        this.#broadcast({ type: 'status', taskId, peers: this.memberCount, originBytes })
       }
       this.#tickSoon()
     })

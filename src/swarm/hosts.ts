@@ -23,6 +23,10 @@ export class Hosts {
     return entry !== undefined && entry.load < entry.slots
   }
 
+  slotsOf(host: HostId): number {
+    return this.#loads.get(host)?.slots ?? 0
+  }
+
   /** Share of the slots in use: 0 idle, 1 full. A host that is gone counts as full. */
   utilisation(host: HostId): number {
     const entry = this.#loads.get(host)

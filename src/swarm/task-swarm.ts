@@ -35,6 +35,10 @@ export type SwarmOptions = {
 const SOURCE_SAMPLE = 8
 /** Waiting consumers looked at per event. */
 const HUNGRY_SAMPLE = 16
+/** Pieces that a member may always ask of one source at once: one is sent while the next is asked for. */
+const SHARE_MIN = 2
+/** A member without company may have more on its way: there is nobody to share with soon. */
+const LONE_WINDOW = 8
 const AVOID_GONE_MS = 5_000
 const AVOID_BUSY_MS = 200
 const AVOID_FOREVER = Number.POSITIVE_INFINITY
@@ -121,7 +125,7 @@ export class TaskSwarm {
       if (this.#pieceCount !== null && piece >= this.#pieceCount) break
       this.#hold(member, piece)
     }
-    this.#serve(member, now)
+    this.#hungry.add(member)
     this.#feedHungry(now)
   }
 
@@ -140,8 +144,9 @@ export class TaskSwarm {
     for (const { piece, source } of report.released) this.#settle(member, piece, source)
     for (const failure of report.failed) this.#onFailure(member, failure, now)
     for (const piece of report.slow) if (this.#isPiece(piece)) member.slow.add(piece)
-    this.#serve(member, now)
+    // Behind those who wait already: otherwise the first to come keeps every slot that it frees.
     this.#feedHungry(now)
+    this.#serve(member, now)
   }
 
   /** Time passes: avoided sources may be asked again, starving consumers are looked at again. */
@@ -229,7 +234,8 @@ export class TaskSwarm {
 
   /** Fills the member's window as far as sources can be found. */
   #serve(member: Member, now: number): void {
-    while (member.outstanding.length < this.#window) {
+    const window = Math.max(this.#window, Math.ceil(LONE_WINDOW / this.#members.size))
+    while (member.outstanding.length < window) {
       const found = this.#pick(member, now)
       if (!found) {
         if (!this.#isSatisfied(member)) this.#hungry.add(member)
@@ -253,7 +259,7 @@ export class TaskSwarm {
    * second copies only to a consumer that has nothing on its way, so that it is not the bottleneck that it could be.
    */
   #pick(member: Member, now: number): { piece: number; source: HostId } | null {
-    const seedMayServe = this.#hosts.hasFreeSlot(this.#seed) && !avoids(member, this.#seed, now)
+    const seedMayServe = this.#mayAsk(member, this.#seed, now)
     if (seedMayServe) {
       const fresh = this.#rarest(member, this.#seedHolds, 0)
       if (fresh >= 0) return { piece: fresh, source: this.#seed }
@@ -265,6 +271,13 @@ export class TaskSwarm {
     const any = this.#rarest(member, this.#seedHolds, Number.POSITIVE_INFINITY)
     if (any >= 0) return { piece: any, source: this.#seed }
     return this.#second(member, this.#seed, piece => this.#seedHolds[piece] === 1)
+  }
+
+  /** No member takes more than its share of a source's slots, as long as there are others who could use them. */
+  #mayAsk(member: Member, source: HostId, now: number): boolean {
+    if (avoids(member, source, now) || !this.#hosts.hasFreeSlot(source)) return false
+    const share = Math.max(SHARE_MIN, Math.ceil(this.#hosts.slotsOf(source) / this.#members.size))
+    return member.outstanding.filter(entry => entry.source === source).length < share
   }
 
   #pickFromPeers(member: Member, now: number): { piece: number; source: HostId } | null {
@@ -300,8 +313,7 @@ export class TaskSwarm {
     for (let i = 0; i < looks && found < SOURCE_SAMPLE; i++) {
       const at = count <= looks ? (start + i) % count : pickIndex(this.#random, count)
       const source = this.#sources[at]
-      if (source === member || isIsolated(source) || avoids(member, source.host, now)) continue
-      if (!this.#hosts.hasFreeSlot(source.host)) continue
+      if (source === member || isIsolated(source) || !this.#mayAsk(member, source.host, now)) continue
       found++
       yield source
     }

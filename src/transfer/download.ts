@@ -1,14 +1,15 @@
-import { Bitmap } from '../core/bitmap.ts'
 import type { Digest } from '../core/digest.ts'
 import { ERROR_TABLE, type ErrorCode } from '../core/error.ts'
-import type { Generation } from '../core/generation.ts'
-import { pieceCount } from '../core/piece-layout.ts'
 import { jitter, type Random } from '../core/random.ts'
 import type { Version } from '../core/version.ts'
+import { Content } from './content.ts'
+import type { DownloadLimits, DownloadStart } from './download-options.ts'
 import type { DownloadEffect, DownloadEvent, OriginMode, PieceFrom, SourceId, WaitReason } from './events.ts'
+import { InFlight } from './in-flight.ts'
 import { KnownSources } from './known-sources.ts'
-import { Pace } from './pace.ts'
+import { OriginTurn } from './origin-turn.ts'
 import { emptyReport, type ReportBatch } from './report-batch.ts'
+import { SupernodeView } from './supernode-view.ts'
 import { Waits } from './waits.ts'
 
 /**
@@ -23,59 +24,10 @@ import { Waits } from './waits.ts'
  */
 export type Phase = 'announcing' | 'preparing' | 'receiving' | 'verifying' | 'complete' | 'failed'
 
-export type DownloadLimits = {
-  /** Pieces on their way at once when the peer schedules for itself. */
-  readonly window: number
-  readonly perSource: number
-  /** How long a lost supernode is awaited before the peer goes on alone; jittered. */
-  readonly graceMs: number
-  /** A supernode without any message about the task for so long counts as lost. */
-  readonly silenceMs: number
-  /** Alone and without any byte for so long: the download fails. */
-  readonly stallMs: number
-  /** Tries at the origin without a new piece in between. */
-  readonly originTries: number
-}
-
-export const DEFAULT_LIMITS: DownloadLimits = {
-  window: 8,
-  perSource: 2,
-  graceMs: 2_000,
-  silenceMs: 20_000,
-  stallMs: 60_000,
-  originTries: 3,
-}
-
-export type DownloadStart = {
-  readonly hasSupernode: boolean
-  /** What an earlier run left, every piece of it verified. */
-  readonly stored: {
-    readonly version: Version
-    readonly held: Bitmap
-    readonly knownDigests: Iterable<number>
-  } | null
-  readonly limits: DownloadLimits
-  readonly random: Random
-}
-
-type SupernodeState =
-  | { state: 'none' }
-  | { state: 'joining' }
-  | { state: 'joined'; heardAt: number; resyncedAt: number }
-  | { state: 'lost'; aloneAt: number }
-
-type OriginState =
-  | { state: 'idle' }
-  | { state: 'open'; mode: OriginMode; from: number; until: number | null }
-  | { state: 'backoff'; until: number }
-
-type OnItsWay = PieceFrom & { readonly since: number; isSlow: boolean }
-
 export class Download {
   phase: Phase = 'announcing'
-  version: Version | null = null
+  readonly content: Content
   digest: Digest | null = null
-  held: Bitmap
   peers = 0
   readonly bytes = { origin: 0, supernode: 0, peers: 0, local: 0 }
   retries = 0
@@ -83,16 +35,14 @@ export class Download {
   /** The supernode's own piece server, so that its bytes are told from those of peers. */
   seedSource: SourceId | null = null
   readonly waits: Waits
+  readonly #hasSupernode: boolean
   readonly #limits: DownloadLimits
   readonly #random: Random
   readonly #known = new KnownSources()
-  readonly #pace = new Pace()
-  readonly #digests = new Set<number>()
-  readonly #onTheirWay: OnItsWay[] = []
+  readonly #inFlight = new InFlight()
   readonly #deferred: DownloadEvent[] = []
-  #supernode: SupernodeState
-  #origin: OriginState = { state: 'idle' }
-  #originAttempts = 0
+  readonly #supernode: SupernodeView
+  readonly #origin: OriginTurn
   /** Who confirmed that the version is current; null while it is only what an earlier run left. */
   #confirmedBy: 'supernode' | 'origin' | null = null
   #movedAt: number
@@ -100,19 +50,19 @@ export class Download {
   #effects: DownloadEffect[] = []
 
   constructor(start: DownloadStart, now: number) {
+    this.#hasSupernode = start.hasSupernode
     this.#limits = start.limits
     this.#random = start.random
-    this.#supernode = start.hasSupernode ? { state: 'joining' } : { state: 'none' }
+    this.#supernode = new SupernodeView(start.hasSupernode)
+    this.#origin = new OriginTurn(start.limits.originTries)
     this.#movedAt = now
-    this.version = start.stored?.version ?? null
-    this.held = start.stored?.held ?? new Bitmap(0)
-    for (const piece of start.stored?.knownDigests ?? []) this.#digests.add(piece)
+    this.content = new Content(start.stored)
     this.waits = new Waits(start.hasSupernode ? 'layout' : 'origin', now)
   }
 
   /** The first effects. With a supernode there are none: the engine announces whenever it has a channel. */
   begin(now: number): DownloadEffect[] {
-    if (this.#supernode.state === 'none') this.#openOrigin(now)
+    if (this.#supernode.isAbsent) this.#openOrigin(now)
     return this.#leave(now)
   }
 
@@ -123,11 +73,6 @@ export class Download {
 
   get isOver(): boolean {
     return this.phase === 'complete' || this.phase === 'failed'
-  }
-
-  /** Number of pieces, null while the length is unknown. */
-  get pieceCount(): number | null {
-    return this.version && this.version.layout.lengthBytes !== null ? pieceCount(this.version.layout) : null
   }
 
   /** Whether the version is settled, so that what is held may be offered to others. */
@@ -151,25 +96,24 @@ export class Download {
       case 'layout':
         return this.#onLayout(event, now)
       case 'digests':
-        this.#hear(now)
-        for (const piece of event.pieces) this.#digests.add(piece)
-        return
+        this.#supernode.hear(now)
+        return this.content.learnDigests(event.pieces)
       case 'assigned':
         return this.#onAssigned(event.pieces, now)
       case 'revoked':
-        this.#hear(now)
+        this.#supernode.hear(now)
         for (const { piece, source } of event.pieces) this.#release(piece, source)
         return
       case 'status':
-        this.#hear(now)
+        this.#supernode.hear(now)
         this.peers = event.peers
         return
       case 'refused':
         return this.#onRefused(event.code, event.message, now)
       case 'supernode-lost':
-        return this.#onSupernodeLost(now)
+        return this.#supernode.lose(now + jitter(this.#random, this.#limits.graceMs))
       case 'supernode-unavailable':
-        this.#supernode = { state: 'lost', aloneAt: now }
+        this.#supernode.lose(now)
         return this.#goOn(now)
       case 'prepared':
         return this.#onPrepared(now)
@@ -218,35 +162,28 @@ export class Download {
   }
 
   #waitReason(): WaitReason | null {
-    if (this.isOver || this.#onTheirWay.length > 0) return null
+    if (this.isOver || this.#inFlight.count > 0) return null
     if (this.phase === 'verifying') return 'digest'
     if (this.phase === 'preparing') return 'disk'
-    if (this.#origin.state === 'open') return this.phase === 'announcing' ? 'origin' : null
-    if (this.#origin.state === 'backoff') return 'backoff'
-    if (this.#supernode.state === 'joined') return 'schedule'
-    return this.#supernode.state === 'joining' ? 'layout' : 'supernode'
-  }
-
-  #hear(now: number): void {
-    if (this.#supernode.state === 'joined') this.#supernode.heardAt = now
+    if (this.#origin.isOpen) return this.phase === 'announcing' ? 'origin' : null
+    if (this.#origin.isBackingOff) return 'backoff'
+    if (this.#supernode.isJoined) return 'schedule'
+    return this.#supernode.isJoining ? 'layout' : 'supernode'
   }
 
   #onLayout(event: Extract<DownloadEvent, { type: 'layout' }>, now: number): void {
-    const isAnother = this.version?.generation !== event.version.generation
-    if (this.#confirmedBy === 'origin' && isAnother) {
-      this.#supernode = { state: 'none' }
-      return
-    }
-    this.#supernode = { state: 'joined', heardAt: now, resyncedAt: now }
+    const isAnother = !this.content.isVersion(event.version)
+    if (this.#confirmedBy === 'origin' && isAnother) return this.#supernode.dismiss()
+    this.#supernode.join(now)
     this.#closeOrigin()
-    for (const piece of event.knownDigests) this.#digests.add(piece)
+    this.content.learnDigests(event.knownDigests)
     if (event.digest) this.digest = event.digest
     this.#settleVersion(event.version, 'supernode', now)
   }
 
   /** The version is now known for sure: go on with what is stored of it, or start anew, or fail if another one is half way. */
   #settleVersion(version: Version, by: 'supernode' | 'origin', now: number): void {
-    if (this.version?.generation !== version.generation || contradicts(this.version, version)) {
+    if (!this.content.isVersion(version)) {
       if (this.isConfirmed) {
         return this.#fail('ORIGIN_CHANGED', 'the content at the origin changed during the download')
       }
@@ -255,7 +192,7 @@ export class Download {
     }
     if (this.#confirmedBy === null) {
       this.#confirmedBy = by
-      for (const piece of this.held.members()) this.bytes.local += this.#bytesOf(piece)
+      this.bytes.local = this.content.heldBytes
     }
     this.#learnLength(version.layout.lengthBytes)
     if (this.phase === 'announcing') this.phase = 'receiving'
@@ -263,8 +200,7 @@ export class Download {
   }
 
   #adopt(version: Version): void {
-    this.version = version
-    this.held = new Bitmap(this.pieceCount ?? 64)
+    this.content.adopt(version)
     this.phase = 'preparing'
     this.#effects.push({ type: 'adopt', version })
   }
@@ -276,57 +212,34 @@ export class Download {
   }
 
   #learnLength(lengthBytes: number | null): void {
-    if (!this.version || lengthBytes === null || this.version.layout.lengthBytes !== null) return
-    this.version = { ...this.version, layout: { ...this.version.layout, lengthBytes } }
-    this.held.resize(pieceCount(this.version.layout))
-    this.#effects.push({ type: 'seal', lengthBytes })
-  }
-
-  #bytesOf(piece: number): number {
-    const { lengthBytes, pieceLength } = this.version!.layout
-    return lengthBytes === null ? pieceLength : Math.min(pieceLength, lengthBytes - piece * pieceLength)
+    if (this.content.learnLength(lengthBytes)) this.#effects.push({ type: 'seal', lengthBytes: lengthBytes! })
   }
 
   #onAssigned(pieces: readonly PieceFrom[], now: number): void {
-    this.#hear(now)
+    this.#supernode.hear(now)
     for (const { piece, source } of pieces) {
       this.#known.meet(source)
-      const isWanted = this.phase === 'receiving' && this.#isPiece(piece) && !this.held.has(piece)
-      if (isWanted && this.#digests.has(piece) && !this.#known.isBanned(source, now))
-        this.#fetch(piece, source, now)
+      const isUseful = this.phase === 'receiving' && this.content.isWanted(piece)
+      if (isUseful && !this.#known.isBanned(source, now)) this.#fetch(piece, source, now)
       else this.#report.released.push({ piece, source })
     }
   }
 
-  #isPiece(piece: number): boolean {
-    return this.pieceCount === null || piece < this.pieceCount
-  }
-
   #fetch(piece: number, source: SourceId, now: number): void {
-    if (this.#onTheirWay.some(entry => entry.piece === piece && entry.source === source)) return
-    this.#onTheirWay.push({ piece, source, since: now, isSlow: false })
-    this.#effects.push({ type: 'fetch', piece, source })
-  }
-
-  /** Takes an entry off the list; false if it was given up before. */
-  #settle(piece: number, source: SourceId): boolean {
-    const at = this.#onTheirWay.findIndex(entry => entry.piece === piece && entry.source === source)
-    if (at < 0) return false
-    this.#onTheirWay.splice(at, 1)
-    return true
+    if (this.#inFlight.add(piece, source, now)) this.#effects.push({ type: 'fetch', piece, source })
   }
 
   #release(piece: number, source: SourceId): void {
-    if (!this.#settle(piece, source)) return
+    if (!this.#inFlight.settle(piece, source)) return
     this.#effects.push({ type: 'cancel-fetch', piece, source })
     this.#report.released.push({ piece, source })
   }
 
   #onFetched(event: Extract<DownloadEvent, { type: 'fetched' }>, now: number): void {
     const { piece, source } = event
-    this.#settle(piece, source)
+    this.#inFlight.settle(piece, source)
     this.#movedAt = now
-    this.#pace.record(event.elapsedMs)
+    this.#inFlight.record(event.elapsedMs)
     this.usedSources.add(source)
     this.bytes[source === this.seedSource ? 'supernode' : 'peers'] += event.bytes
     this.#report.done.push({ piece, source, elapsedMs: event.elapsedMs })
@@ -335,19 +248,17 @@ export class Download {
   }
 
   #hold(piece: number): void {
-    if (piece >= this.held.size) this.held.resize(Math.max(piece + 1, this.held.size * 2))
-    this.held.add(piece)
-    for (const rival of this.#onTheirWay.filter(entry => entry.piece === piece))
-      this.#release(piece, rival.source)
+    this.content.hold(piece)
+    for (const rival of this.#inFlight.sourcesOf(piece)) this.#release(piece, rival)
   }
 
   #onFetchFailed(piece: number, source: SourceId, code: ErrorCode, now: number): void {
-    if (!this.#settle(piece, source)) return
+    if (!this.#inFlight.settle(piece, source)) return
     this.retries++
     this.#report.failed.push({ piece, source, code })
     const isLie = code === 'DIGEST_MISMATCH' || code === 'PROTOCOL_INVALID'
     if (isLie) this.#known.ban(source, now, source !== this.seedSource)
-    else if (this.#supernode.state !== 'joined') this.#known.ban(source, now)
+    else if (!this.#supernode.isJoined) this.#known.ban(source, now)
     this.#goOn(now)
   }
 
@@ -355,147 +266,112 @@ export class Download {
     const isTheSupernodesOwn =
       code.startsWith('SUPERNODE_') || code === 'DISK_FULL' || code === 'DISK_ERROR' || code === 'INTERNAL'
     if (!isTheSupernodesOwn) return this.#fail(code, message)
-    this.#supernode = { state: 'lost', aloneAt: now + jitter(this.#random, this.#limits.graceMs) }
-  }
-
-  #onSupernodeLost(now: number): void {
-    if (this.#supernode.state === 'lost' || this.#supernode.state === 'none') return
-    this.#supernode = { state: 'lost', aloneAt: now + jitter(this.#random, this.#limits.graceMs) }
+    this.#supernode.lose(now + jitter(this.#random, this.#limits.graceMs))
   }
 
   #onOriginAnswered(kind: 'content' | 'unchanged', version: Version, now: number): void {
     this.#movedAt = now
-    if (kind === 'unchanged' && this.version) return this.#settleVersion(this.version, 'origin', now)
-    this.#settleVersion(version, 'origin', now)
+    const current = kind === 'unchanged' ? this.content.version : null
+    this.#settleVersion(current ?? version, 'origin', now)
   }
 
   #onOriginPiece(piece: number, bytes: number, now: number): void {
-    this.#originAttempts = 0
+    this.#origin.progress()
     this.#movedAt = now
     this.bytes.origin += bytes
-    this.#digests.add(piece)
-    if (!this.held.has(piece)) this.#report.fromOrigin.push(piece)
+    this.content.learnDigests([piece])
+    if (!this.content.held.has(piece)) this.#report.fromOrigin.push(piece)
     this.#hold(piece)
     this.#finishIfFull()
   }
 
   #onOriginEnded(now: number): void {
-    if (this.#origin.state !== 'open') return
-    this.#origin = { state: 'idle' }
+    if (!this.#origin.isOpen) return
+    this.#origin.end()
     this.usedSources.add('origin')
     this.#goOn(now)
   }
 
   #onOriginFailed(code: ErrorCode, message: string, now: number): void {
-    if (this.#origin.state !== 'open') return
-    this.#originAttempts++
+    if (!this.#origin.isOpen) return
     this.retries++
-    const mayRetry = ERROR_TABLE[code].isRetryable && code !== 'ORIGIN_CHANGED' && code !== 'CANCELLED'
-    if (!mayRetry || this.#originAttempts >= this.#limits.originTries) {
-      this.#origin = { state: 'idle' }
-      return this.#fail(code, message)
-    }
-    const delayMs = jitter(this.#random, 250 * 2 ** this.#originAttempts)
-    this.#origin = { state: 'backoff', until: now + delayMs }
+    const mayRetry = ERROR_TABLE[code].isRetryable && code !== 'ORIGIN_CHANGED'
+    if (!this.#origin.fail(now, this.#random) || !mayRetry) this.#fail(code, message)
   }
 
   #onTick(now: number): void {
     this.#lookAtSlowSources(now)
     this.#lookAtSupernode(now)
-    const isAlone = this.#supernode.state === 'lost' || this.#supernode.state === 'none'
-    if (isAlone && this.phase !== 'verifying' && now - this.#movedAt > this.#limits.stallMs) {
-      return this.#fail(
-        'DOWNLOAD_STALLED',
-        `nothing was received for ${Math.round(this.#limits.stallMs / 1000)} s`,
-      )
+    const idleMs = now - this.#movedAt
+    if (this.#supernode.isAbsent && this.phase !== 'verifying' && idleMs > this.#limits.stallMs) {
+      return this.#fail('DOWNLOAD_STALLED', `nothing was received for ${Math.round(idleMs / 1000)} s`)
     }
     this.#goOn(now)
   }
 
   #lookAtSlowSources(now: number): void {
-    for (const entry of [...this.#onTheirWay]) {
-      const ageMs = now - entry.since
-      if (ageMs > this.#pace.abandonAfterMs) {
-        this.#effects.push({ type: 'cancel-fetch', piece: entry.piece, source: entry.source })
-        this.#onFetchFailed(entry.piece, entry.source, 'SOURCE_SLOW', now)
-      } else if (!entry.isSlow && ageMs > this.#pace.hedgeAfterMs) {
-        entry.isSlow = true
-        this.#report.slow.push(entry.piece)
-      }
+    const { slow, abandoned } = this.#inFlight.takeLate(now)
+    this.#report.slow.push(...slow)
+    for (const { piece, source } of abandoned) {
+      this.#effects.push({ type: 'cancel-fetch', piece, source })
+      this.#onFetchFailed(piece, source, 'SOURCE_SLOW', now)
     }
   }
 
   #lookAtSupernode(now: number): void {
-    const supernode = this.#supernode
-    if (supernode.state !== 'joined' || this.phase !== 'receiving') return
-    if (now - supernode.heardAt > this.#limits.silenceMs) {
-      this.#supernode = { state: 'lost', aloneAt: now }
-      return
-    }
-    const idleMs = Math.min(now - this.#movedAt, now - supernode.resyncedAt)
-    if (this.#onTheirWay.length === 0 && idleMs > this.#limits.silenceMs / 4) {
-      supernode.resyncedAt = now
+    if (this.phase !== 'receiving') return
+    const { silenceMs } = this.#limits
+    if (this.#supernode.isSilent(now, silenceMs)) this.#supernode.lose(now)
+    const idle = { movedAt: this.#movedAt, periodMs: silenceMs / 4 }
+    if (this.#inFlight.count === 0 && this.#supernode.takeResync(now, idle))
       this.#effects.push({ type: 'announce' })
-    }
   }
 
   /** Completes if everything is there; otherwise, without a supernode, looks for the next thing to fetch. */
   #goOn(now: number): void {
     this.#finishIfFull()
-    if (this.phase === 'announcing' || this.phase === 'receiving') {
-      const supernode = this.#supernode
-      if (supernode.state === 'none' || (supernode.state === 'lost' && now >= supernode.aloneAt))
-        this.#goOnAlone(now)
-    }
+    const isUnderWay = this.phase === 'announcing' || this.phase === 'receiving'
+    if (isUnderWay && this.#supernode.isAlone(now)) this.#goOnAlone(now)
   }
 
   #goOnAlone(now: number): void {
-    if (this.#origin.state === 'backoff' && now >= this.#origin.until) this.#origin = { state: 'idle' }
     if (this.phase === 'receiving') this.#fetchFromKnown(now)
-    if (this.#origin.state === 'idle') this.#openOrigin(now)
+    if (this.#origin.isFree(now)) this.#openOrigin(now)
   }
 
   #fetchFromKnown(now: number): void {
     for (const source of this.#known.takeToAsk(now)) this.#effects.push({ type: 'ask-held', source })
-    while (this.#onTheirWay.length < this.#limits.window) {
-      const isWanted = (piece: number) =>
-        this.#isPiece(piece) && this.#digests.has(piece) && !this.held.has(piece) && !this.#isComing(piece)
-      const isFree = (source: SourceId) =>
-        this.#onTheirWay.filter(entry => entry.source === source).length < this.#limits.perSource
+    while (this.#inFlight.count < this.#limits.window) {
+      const isWanted = (piece: number) => this.content.isWanted(piece) && !this.#inFlight.isComing(piece)
+      const isFree = (source: SourceId) => this.#inFlight.countFrom(source) < this.#limits.perSource
       const found = this.#known.pick(isWanted, isFree, this.#random)
       if (!found) return
       this.#fetch(found.piece, found.source, now)
     }
   }
 
-  #isComing(piece: number): boolean {
-    return this.#onTheirWay.some(entry => entry.piece === piece)
-  }
-
   #openOrigin(now: number): void {
-    const count = this.pieceCount
-    if (this.version === null) return this.#open('fresh', 0, null)
-    if (count === null) return this.#open('resume', this.held.firstMissing(), null)
-    if (this.held.count === count) return this.isConfirmed ? undefined : this.#open('revalidate', 0, null)
-    const gap = this.#known.firstGap(this.held, count, piece => this.#isComing(piece))
-    if (gap) this.#open('resume', gap.from, gap.until === count ? null : gap.until)
-    else if (this.#onTheirWay.length === 0 && now - this.#movedAt > this.#limits.stallMs / 4) {
-      this.#open('resume', this.held.firstMissing(), null)
-    }
+    const { version, held, pieceCount, isFull } = this.content
+    if (version === null) return this.#open('fresh', 0, null)
+    if (pieceCount === null) return this.#open('resume', held.firstMissing(), null)
+    if (isFull) return this.isConfirmed ? undefined : this.#open('revalidate', 0, null)
+    const gap = this.#known.firstGap(held, pieceCount, piece => this.#inFlight.isComing(piece))
+    if (gap) return this.#open('resume', gap.from, gap.until === pieceCount ? null : gap.until)
+    const isStuck = this.#inFlight.count === 0 && now - this.#movedAt > this.#limits.stallMs / 4
+    if (isStuck) this.#open('resume', held.firstMissing(), null)
   }
 
   #open(mode: OriginMode, fromPiece: number, untilPiece: number | null): void {
-    this.#origin = { state: 'open', mode, from: fromPiece, until: untilPiece }
-    this.#effects.push({ type: 'open-origin', mode, fromPiece, untilPiece })
+    this.#effects.push(this.#origin.open(mode, fromPiece, untilPiece))
   }
 
   #closeOrigin(): void {
-    if (this.#origin.state === 'open') this.#effects.push({ type: 'close-origin' })
-    this.#origin = { state: 'idle' }
+    if (this.#origin.isOpen) this.#effects.push({ type: 'close-origin' })
+    this.#origin.end()
   }
 
   #finishIfFull(): void {
-    if (this.phase !== 'receiving' || this.held.count !== this.pieceCount) return
+    if (this.phase !== 'receiving' || !this.content.isFull) return
     this.#closeOrigin()
     this.phase = 'verifying'
     this.#effects.push({ type: 'verify' })
@@ -503,16 +379,12 @@ export class Download {
 
   #fail(code: ErrorCode, message: string): void {
     this.#closeOrigin()
-    for (const { piece, source } of this.#onTheirWay.splice(0)) {
+    for (const { piece, source } of this.#inFlight.takeAll()) {
       this.#effects.push({ type: 'cancel-fetch', piece, source })
     }
     this.phase = 'failed'
-    this.#effects.push({ type: 'fail', code, message, isDiscarded: DISCARDING.test(code) })
-  }
-
-  /** For records and announces. */
-  get generation(): Generation | null {
-    return this.version?.generation ?? null
+    const isKeptElsewhere = this.#hasSupernode && code.startsWith('ORIGIN_')
+    this.#effects.push({ type: 'fail', code, message, isDiscarded: isKeptElsewhere || USELESS.has(code) })
   }
 }
 
@@ -524,11 +396,11 @@ const DEFERRED_WHILE_PREPARING = new Set([
   'origin-ended',
 ])
 
-/** Failures after which what was received is of no use to a later run on this host. */
-const DISCARDING = /^(ORIGIN_|DIGEST_MISMATCH)/
-
-/** The same validator for two lengths: one of them is wrong. */
-function contradicts(known: Version, said: Version): boolean {
-  const lengths = [known.layout.lengthBytes, said.layout.lengthBytes]
-  return !lengths.includes(null) && lengths[0] !== lengths[1]
-}
+/** Failures after which no later run can use what was received. Other failures of the origin leave it with the CDN, for all. */
+const USELESS: ReadonlySet<ErrorCode> = new Set([
+  'ORIGIN_CHANGED',
+  'ORIGIN_NOT_FOUND',
+  'ORIGIN_REFUSED',
+  'ORIGIN_UNAUTHORIZED',
+  'DIGEST_MISMATCH',
+])

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { findHeadEnd, framingOf, parseResponseHead } from '../../wire/http1.ts'
+import { findHeadEnd, framingOf, parseResponseHead } from '../../src/wire/http1.ts'
 
 export type RawAnswer = { status: number; headers: ReadonlyMap<string, string>; body: Buffer }
 

@@ -1,6 +1,6 @@
-import { Bitmap } from '../../core/bitmap.ts'
-import type { Generation } from '../../core/generation.ts'
-import type { PieceContent } from '../piece-content.ts'
+import { Bitmap } from '../../src/core/bitmap.ts'
+import type { Generation } from '../../src/core/generation.ts'
+import type { PieceContent } from '../../src/net/piece-content.ts'
 
 export const GENERATION = '0123456789abcdef' as Generation
 

@@ -1,0 +1,72 @@
+import { Bitmap } from '../core/bitmap.ts'
+import { pieceBytes, pieceCount } from '../core/piece-layout.ts'
+import type { Version } from '../core/version.ts'
+import type { StoredContent } from './download-options.ts'
+
+/** What a download knows of the content: which version, which pieces are held, which could be verified if they came. */
+export class Content {
+  version: Version | null
+  held: Bitmap
+  readonly #digests: Set<number>
+
+  constructor(stored: StoredContent | null) {
+    this.version = stored?.version ?? null
+    this.held = stored?.held ?? new Bitmap(0)
+    this.#digests = new Set(stored?.knownDigests)
+  }
+
+  /** Null while the length is unknown. */
+  get pieceCount(): number | null {
+    return this.version && this.version.layout.lengthBytes !== null ? pieceCount(this.version.layout) : null
+  }
+
+  get isFull(): boolean {
+    return this.held.count === this.pieceCount
+  }
+
+  get heldBytes(): number {
+    let sum = 0
+    for (const piece of this.held.members()) sum += pieceBytes(this.version!.layout, piece)
+    return sum
+  }
+
+  /** Whether it is the other version for all one can tell. The same validator for two lengths is two versions. */
+  isVersion(other: Version): boolean {
+    const lengths = [this.version?.layout.lengthBytes ?? null, other.layout.lengthBytes]
+    return (
+      this.version?.generation === other.generation && (lengths.includes(null) || lengths[0] === lengths[1])
+    )
+  }
+
+  /** Begins with nothing of another version. */
+  adopt(version: Version): void {
+    this.version = version
+    this.held = new Bitmap(this.pieceCount ?? 64)
+  }
+
+  /** Returns whether the length is news. */
+  learnLength(lengthBytes: number | null): boolean {
+    if (!this.version || lengthBytes === null || this.version.layout.lengthBytes !== null) return false
+    this.version = { ...this.version, layout: { ...this.version.layout, lengthBytes } }
+    this.held.resize(pieceCount(this.version.layout))
+    return true
+  }
+
+  learnDigests(pieces: Iterable<number>): void {
+    for (const piece of pieces) this.#digests.add(piece)
+  }
+
+  hold(piece: number): void {
+    if (piece >= this.held.size) this.held.resize(Math.max(piece + 1, this.held.size * 2))
+    this.held.add(piece)
+  }
+
+  /** Whether a piece of other hosts is of use: missing, and its digest is known. */
+  isWanted(piece: number): boolean {
+    return (
+      piece < (this.pieceCount ?? Number.POSITIVE_INFINITY) &&
+      !this.held.has(piece) &&
+      this.#digests.has(piece)
+    )
+  }
+}

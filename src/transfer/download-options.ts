@@ -1,0 +1,40 @@
+import type { Bitmap } from '../core/bitmap.ts'
+import type { Random } from '../core/random.ts'
+import type { Version } from '../core/version.ts'
+
+export type DownloadLimits = {
+  /** Pieces on their way at once when the peer schedules for itself. */
+  readonly window: number
+  readonly perSource: number
+  /** How long a lost supernode is awaited before the peer goes on alone; jittered. */
+  readonly graceMs: number
+  /** A supernode without any message about the task for so long counts as lost. */
+  readonly silenceMs: number
+  /** Alone and without any byte for so long: the download fails. */
+  readonly stallMs: number
+  /** Tries at the origin without a new piece in between. */
+  readonly originTries: number
+}
+
+export const DEFAULT_LIMITS: DownloadLimits = {
+  window: 8,
+  perSource: 2,
+  graceMs: 2_000,
+  silenceMs: 20_000,
+  stallMs: 60_000,
+  originTries: 3,
+}
+
+/** What an earlier run left, every piece of it verified. */
+export type StoredContent = {
+  readonly version: Version
+  readonly held: Bitmap
+  readonly knownDigests: Iterable<number>
+}
+
+export type DownloadStart = {
+  readonly hasSupernode: boolean
+  readonly stored: StoredContent | null
+  readonly limits: DownloadLimits
+  readonly random: Random
+}

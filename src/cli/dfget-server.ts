@@ -61,14 +61,16 @@ async function serveLocked(
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal))
   log.info({ version: VERSION, pid: process.pid, uploadPort: peer.uploadPort }, 'peer started')
   tellStarter('OK', '')
-  stopWhenIdle(peer, stop)
+  const cancelWatch = stopWhenIdle(peer, stop)
   const reason = await stopped
+  cancelWatch()
   log.info({ reason }, 'peer stops')
   await closeLocal()
   await peer.stop()
 }
 
-function stopWhenIdle(peer: Peer, stop: (reason: string) => void): void {
+function stopWhenIdle(peer: Peer, stop: (reason: string) => void): () => void {
+  let cancel = () => {}
   let busyAt = systemClock.now()
   let sentBytes = 0
   const look = () => {
@@ -77,9 +79,10 @@ function stopWhenIdle(peer: Peer, stop: (reason: string) => void): void {
     if (isBusy) busyAt = systemClock.now()
     sentBytes = status.sentBytes
     if (systemClock.now() - busyAt >= ALIVE_MS) stop('idle')
-    else systemClock.schedule(LOOK_EVERY_MS, look)
+    else cancel = systemClock.schedule(LOOK_EVERY_MS, look)
   }
   look()
+  return () => cancel()
 }
 
 /** Nobody listens where a person started us in the foreground. */

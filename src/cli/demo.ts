@@ -17,7 +17,7 @@ import { compileSupernodeOptions } from './supernode-options.ts'
 
 /** The main job on one machine: a supernode and eight peers, each a process with its own home and its own loopback address. */
 
-export type DemoOptions = { readonly url?: string; readonly dfget: string }
+type DemoOptions = { readonly url?: string; readonly dfget: string }
 
 const PEERS = 8
 const RATE = 32 * 1024 * 1024

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline'
 import type { Digest } from '../core/digest.ts'
 import { DragonflyError, isErrorCode } from '../core/error.ts'
 import { redactUrl } from '../core/filter-url.ts'
+import { systemClock } from '../ops/system-clock.ts'
 import type { Home } from '../peer/home.ts'
 import type { DownloadRequest, LocalEvent, RunResult } from '../wire/local.ts'
 import { askStartedPeer, type PeerFlags } from './peer-process.ts'
@@ -43,7 +44,7 @@ export async function downloadFile(command: DownloadCommand): Promise<RunResult>
 
 /** Seconds count from here, so that finding the peer and publishing are in. */
 async function downloadOnce(command: DownloadCommand): Promise<RunResult> {
-  const startedAt = performance.now()
+  const startedAt = systemClock.now()
   const body: DownloadRequest = {
     url: command.url,
     headers: [...command.headers],
@@ -57,7 +58,7 @@ async function downloadOnce(command: DownloadCommand): Promise<RunResult> {
   try {
     const result = await lastEvent(answer, command.view)
     await publish(result.path, command.output)
-    const seconds = (performance.now() - startedAt) / 1000
+    const seconds = (systemClock.now() - startedAt) / 1000
     const factor = result.boundFactor === null ? null : (result.boundFactor * seconds) / result.seconds
     return { ...result, seconds, boundFactor: factor }
   } finally {

@@ -19,7 +19,7 @@ const LOOK_EVERY_MS = 5_000
 const READY_DESCRIPTOR = 3
 
 /** Runs the resident peer until it is told to stop or has been idle long enough. */
-export async function servePeer(homeRoot: string, flags: PeerFlags): Promise<void> {
+export async function servePeer(homeRoot: string, flags: PeerFlags, aliveMs = ALIVE_MS): Promise<void> {
   const home = await openHome(homeRoot)
   const log = openLog(home.logFile)
   let unlock: () => Promise<void>
@@ -29,7 +29,7 @@ export async function servePeer(homeRoot: string, flags: PeerFlags): Promise<voi
     return tellStarter('ALREADY_RUNNING', toDragonflyError(thrown).message)
   }
   try {
-    await serveLocked(home, flags, log)
+    await serveLocked(home, { flags, aliveMs }, log)
   } catch (thrown) {
     const { code, message } = toDragonflyError(thrown)
     log.error({ code, cause: message }, 'peer not started')
@@ -42,7 +42,7 @@ export async function servePeer(homeRoot: string, flags: PeerFlags): Promise<voi
 
 async function serveLocked(
   home: Awaited<ReturnType<typeof openHome>>,
-  flags: PeerFlags,
+  { flags, aliveMs }: { flags: PeerFlags; aliveMs: number },
   log: ReturnType<typeof openLog>,
 ): Promise<void> {
   const { promise: stopped, resolve: stop } = Promise.withResolvers<string>()
@@ -57,11 +57,15 @@ async function serveLocked(
     log,
   })
   const onStop = () => stop('asked to')
-  const closeLocal = await startLocalServer({ peer, socketPath: home.socket, clock: systemClock, onStop })
+  const local = { peer, socketPath: home.socket, clock: systemClock, onStop }
+  const closeLocal = await startLocalServer(local).catch(async thrown => {
+    await peer.stop()
+    throw thrown
+  })
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal))
   log.info({ version: VERSION, pid: process.pid, uploadPort: peer.uploadPort }, 'peer started')
   tellStarter('OK', '')
-  const cancelWatch = stopWhenIdle(peer, stop)
+  const cancelWatch = stopWhenIdle(peer, aliveMs, stop)
   const reason = await stopped
   cancelWatch()
   log.info({ reason }, 'peer stops')
@@ -69,7 +73,7 @@ async function serveLocked(
   await peer.stop()
 }
 
-function stopWhenIdle(peer: Peer, stop: (reason: string) => void): () => void {
+function stopWhenIdle(peer: Peer, aliveMs: number, stop: (reason: string) => void): () => void {
   let cancel = () => {}
   let busyAt = systemClock.now()
   let sentBytes = 0
@@ -78,8 +82,8 @@ function stopWhenIdle(peer: Peer, stop: (reason: string) => void): () => void {
     const isBusy = status.sentBytes !== sentBytes || status.tasks.some(task => task.phase !== 'complete')
     if (isBusy) busyAt = systemClock.now()
     sentBytes = status.sentBytes
-    if (systemClock.now() - busyAt >= ALIVE_MS) stop('idle')
-    else cancel = systemClock.schedule(LOOK_EVERY_MS, look)
+    if (systemClock.now() - busyAt >= aliveMs) stop('idle')
+    else cancel = systemClock.schedule(Math.min(LOOK_EVERY_MS, aliveMs), look)
   }
   look()
   return () => cancel()

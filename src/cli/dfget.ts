@@ -3,12 +3,12 @@ import { Command, Option } from 'commander'
 import { parseDigest } from '../core/digest.ts'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import { parseHostPort } from '../core/host-port.ts'
-import { parseSize } from '../core/size.ts'
+import { systemClock } from '../ops/system-clock.ts'
 import { VERSION } from '../ops/version.ts'
 import { openHome } from '../peer/home.ts'
 import { DEFAULT_HOME, DEFAULT_NODE } from './defaults.ts'
 import { type DownloadCommand, downloadFile, jsonFailure, jsonResult } from './dfget-download.ts'
-import { collect, flagValue, portFlag, runCommand } from './flags.ts'
+import { collect, flagValue, parseRate, portFlag, runCommand } from './flags.ts'
 import { barView, plainView, silentView } from './progress.ts'
 import { reportError } from './report-error.ts'
 
@@ -59,7 +59,7 @@ function addPeerOptions(target: Command): void {
     .option('--port <port>', 'port for other peers; taken when the resident peer starts', portFlag)
     .addOption(
       new Option('--totallimit <rate>', 'limit per second for sending and for receiving, e.g. 20M').argParser(
-        flagValue(parseSize),
+        flagValue(parseRate),
       ),
     )
 }
@@ -90,7 +90,7 @@ async function compile(flags: Flags, signal: AbortSignal): Promise<DownloadComma
       ? barView(flags.json ? text => process.stderr.write(text) : write, () => process.stdout.columns ?? 120)
       : flags.json
         ? silentView
-        : plainView(write, () => performance.now())
+        : plainView(write, systemClock.now)
   return {
     url: flags.url,
     output: path.resolve(flags.output ?? nameFrom(flags.url)),

@@ -29,6 +29,7 @@ async function runDemo(url: string | undefined): Promise<void> {
 
 async function start(): Promise<void> {
   const options = compileSupernodeOptions({})
+  const stopped = stopSignal()
   const supernode = await Supernode.start(options)
   process.stdout.write(
     [
@@ -48,7 +49,7 @@ async function start(): Promise<void> {
       '',
     ].join('\n'),
   )
-  await stopSignal()
+  await stopped
   await supernode.stop()
   process.stdout.write('\nDragonfly has stopped. The cache is kept.\n')
 }

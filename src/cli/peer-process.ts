@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { open } from 'node:fs/promises'
 import { Agent, type IncomingMessage, request } from 'node:http'
-import { setTimeout as delay } from 'node:timers/promises'
+import { sleep } from '../core/clock.ts'
 import { DragonflyError, isErrorCode } from '../core/error.ts'
+import { systemClock } from '../ops/system-clock.ts'
 import type { Home } from '../peer/home.ts'
 
 /** The command's side of the resident peer: find it, start it, speak to it. */
@@ -47,14 +48,14 @@ export async function askStartedPeer(
   const present = await askPeer(home, ask)
   if (present) return present
   await startPeer(home, flags)
-  const deadline = Date.now() + START_MS
+  const deadline = systemClock.now() + START_MS
   for (;;) {
     const answer = await askPeer(home, ask)
     if (answer) return answer
-    if (Date.now() > deadline) {
+    if (systemClock.now() > deadline) {
       throw new DragonflyError('PEER_NOT_STARTED', `the resident peer of ${home.root} does not answer`)
     }
-    await delay(LOOK_AGAIN_MS)
+    await sleep(systemClock, LOOK_AGAIN_MS)
   }
 }
 

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { chmod, copyFile, link, mkdir, open, rename, stat, unlink } from 'node:fs/promises'
+import { access, chmod, copyFile, link, mkdir, open, rename, stat, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { DragonflyError } from '../core/error.ts'
 
@@ -9,14 +9,36 @@ import { DragonflyError } from '../core/error.ts'
  */
 export async function prepareOutput(output: string): Promise<void> {
   try {
-    await mkdir(path.dirname(output), { recursive: true })
+    const directory = path.dirname(output)
+    await makeDirectories(directory)
+    await access(directory, constants.W_OK | constants.X_OK)
     const existing = await stat(output).catch(() => null)
+    if (existing?.isDirectory()) throw new Error('it is a directory')
     if (existing && !existing.isFile()) throw new Error('it is not a regular file')
   } catch (cause) {
     throw new DragonflyError('OUTPUT_INVALID', `${output} cannot be written: ${(cause as Error).message}`, {
       cause,
     })
   }
+}
+
+/** What `recursive` of `mkdir` does, save that it ends where a parent is there and takes no entries, as in /proc. */
+async function makeDirectories(directory: string): Promise<void> {
+  try {
+    await mkdir(directory)
+  } catch (error) {
+    if (await isDirectory(directory)) return
+    const parent = path.dirname(directory)
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === directory) throw error
+    await makeDirectories(parent)
+    await mkdir(directory).catch(async again => {
+      if (!(await isDirectory(directory))) throw again
+    })
+  }
+}
+
+async function isDirectory(file: string): Promise<boolean> {
+  return (await stat(file).catch(() => null))?.isDirectory() ?? false
 }
 
 /**

@@ -3,13 +3,13 @@ import os from 'node:os'
 import path from 'node:path'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
-import { DragonflyError } from '../core/error.ts'
-import { parseSize } from '../core/size.ts'
+import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import { openLog } from '../ops/log.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { systemRandom } from '../ops/system-random.ts'
 import type { SupernodeOptions } from '../supernode/supernode.ts'
 import { ORIGIN_TIMEOUTS } from './defaults.ts'
+import { parseRate } from './flags.ts'
 import { nearestName } from './nearest-name.ts'
 
 /** What flags and file may say; a flag wins over the file, the file over the default. */
@@ -24,7 +24,14 @@ export type SupernodeSettings = {
 }
 
 const port = z.int().min(0).max(65_535)
-const size = z.union([z.int().positive(), z.string().transform(parseSize)])
+const rate = z.union([z.int(), z.string()]).transform((written, context) => {
+  try {
+    return parseRate(String(written))
+  } catch (thrown) {
+    context.addIssue({ code: 'custom', message: toDragonflyError(thrown).message })
+    return z.NEVER
+  }
+})
 
 const settingsFile = z.strictObject({
   port: port.optional(),
@@ -32,7 +39,7 @@ const settingsFile = z.strictObject({
   homeDir: z.string().optional(),
   listenIp: z.string().optional(),
   advertiseIp: z.string().optional(),
-  uploadLimit: size.optional(),
+  uploadLimit: rate.optional(),
   uploadSlots: z.int().min(1).max(1024).optional(),
 })
 

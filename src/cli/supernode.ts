@@ -1,9 +1,8 @@
 import { Command } from 'commander'
 import { formatHostPort } from '../core/host-port.ts'
-import { parseSize } from '../core/size.ts'
 import { VERSION } from '../ops/version.ts'
 import { Supernode } from '../supernode/supernode.ts'
-import { flagValue, portFlag, runCommand } from './flags.ts'
+import { flagValue, parseRate, portFlag, runCommand } from './flags.ts'
 import { reportError } from './report-error.ts'
 import { stopSignal } from './stop-signal.ts'
 import { compileSupernodeOptions, readSettings, type SupernodeSettings } from './supernode-options.ts'
@@ -19,12 +18,14 @@ const command = new Command('supernode')
   .option('--home-dir <directory>', 'where the cache is')
   .option('--listen-ip <address>', 'listen on this address only')
   .option('--advertise-ip <address>', 'address that peers are told for pieces')
-  .option('--upload-limit <rate>', 'limit per second for sending pieces, e.g. 200M', flagValue(parseSize))
+  .option('--upload-limit <rate>', 'limit per second for sending pieces, e.g. 200M', flagValue(parseRate))
   .option('--config <file>', 'YAML file with the same settings, in camelCase')
   .version(VERSION, '-v, --version')
   .action(async ({ config, ...flags }: SupernodeSettings & { config?: string }) => {
     const settings = { ...(config === undefined ? {} : await readSettings(config)), ...flags }
     const options = compileSupernodeOptions(settings)
+    // Before anybody is told that we run: from then on a signal means an orderly end.
+    const stopped = stopSignal()
     const supernode = await Supernode.start(options)
     const host = options.listenIp ?? '0.0.0.0'
     const control = formatHostPort({ host, port: supernode.port })
@@ -32,7 +33,7 @@ const command = new Command('supernode')
     process.stdout.write(
       `supernode ${VERSION}: control on ${control}, pieces on ${pieces}, cache in ${options.homeDir}\n`,
     )
-    await stopSignal()
+    await stopped
     await supernode.stop()
   })
 

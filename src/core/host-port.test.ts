@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { formatHostPort, parseHostPort } from './host-port.ts'
+import { formatHostPort, isHostPort, parseHostPort } from './host-port.ts'
 
 test('an address is a host with an optional port, IPv6 in brackets', () => {
   const table: [text: string, host: string, port: number][] = [
@@ -48,4 +48,36 @@ test('a formatted address parses to itself', () => {
       assert.deepEqual({ ...parseHostPort(formatHostPort(address), 1) }, { ...address })
     }),
   )
+})
+
+test('somebody can be reached only where host and port mean nothing but that', () => {
+  for (const host of [
+    'a',
+    'supernode',
+    'a.b-c_d.example',
+    '10.0.0.1',
+    '::1',
+    '2001:db8::1',
+    '::ffff:10.0.0.1',
+  ]) {
+    assert.ok(isHostPort({ host, port: 1 }), host)
+  }
+  const bad = [
+    '',
+    ' ',
+    'a b',
+    'a\r\nb',
+    'a\n',
+    '[::1]',
+    'a:80',
+    '/etc',
+    'a/b',
+    'a@b',
+    'a?b',
+    '-a',
+    'a'.repeat(254),
+    'é',
+  ]
+  for (const host of bad) assert.ok(!isHostPort({ host, port: 1 }), host)
+  for (const port of [0, -1, 65_536, 1.5, Number.NaN]) assert.ok(!isHostPort({ host: 'a', port }), `${port}`)
 })

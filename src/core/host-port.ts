@@ -8,6 +8,17 @@ export function formatHostPort(address: HostPort): string {
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
 }
 
+/** Whether it is a name or an address and a port, and nothing that would mean more in a request or a URL. */
+export function isHostPort({ host, port }: HostPort): boolean {
+  const isPort = Number.isInteger(port) && port >= 1 && port <= 65_535
+  const isName = /^[0-9A-Za-z](?:[0-9A-Za-z._-]*[0-9A-Za-z])?$/.test(host)
+  const isAddress6 = /^(?=(?:[^:]*:){2})[0-9A-Fa-f:.]+$/.test(host)
+  return isPort && host.length <= HOST_LENGTH_MAX && (isName || isAddress6)
+}
+
+/** RFC 1035, section 2.3.4. */
+const HOST_LENGTH_MAX = 253
+
 /**
  * Parses `host`, `host:port`, `[v6]` or `[v6]:port`.
  * @throws DragonflyError USAGE

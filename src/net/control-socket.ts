@@ -17,6 +17,7 @@ export type ControlSocket = {
 }
 
 export type ControlHandler = {
+  /** Not called any more after `close()`. */
   onMessage(message: Uint8Array): void
   onClose(): void
 }
@@ -24,19 +25,26 @@ export type ControlHandler = {
 const CONTROL_PATH = '/control'
 const QUEUE_BYTES_MAX = 32 * 1024 * 1024
 const PING_MS = 5_000
+/** How long the other side may take to answer a close. */
+const CLOSE_MS = 1_000
+const UNSUPPORTED_DATA = 1003
 
-/** @throws DragonflyError SUPERNODE_UNREACHABLE */
+/** @throws DragonflyError SUPERNODE_UNREACHABLE, also where the signal ends the attempt */
 export function connectControl(
   address: HostPort,
-  options: { clock: Clock; connectMs: number; handler: ControlHandler },
+  options: { clock: Clock; connectMs: number; handler: ControlHandler; signal: AbortSignal },
 ): Promise<ControlSocket> {
-  const { clock, connectMs, handler } = options
+  const { clock, connectMs, handler, signal } = options
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(`ws://${formatHostPort(address)}${CONTROL_PATH}`, {
       perMessageDeflate: false,
       handshakeTimeout: connectMs,
       maxPayload: MESSAGE_BYTES_MAX,
     })
+    const giveUp = () => socket.terminate()
+    signal.addEventListener('abort', giveUp)
+    socket.once('close', () => signal.removeEventListener('abort', giveUp))
+    if (signal.aborted) giveUp()
     let remote: { localAddress?: string; remoteAddress?: string } = {}
     socket.on('upgrade', response => {
       remote = response.socket
@@ -64,7 +72,10 @@ export function serveControl(
   })
   server.on('upgrade', (request: IncomingMessage, socket, head) => {
     if (request.url !== CONTROL_PATH) {
-      socket.end('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
+      // From here on the socket is nobody's but ours.
+      socket.on('error', () => socket.destroy())
+      const answer = 'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+      socket.end(answer, () => socket.destroy())
       return
     }
     sockets.handleUpgrade(request, socket, head, webSocket => {
@@ -100,16 +111,26 @@ function attach(
     cancelPing = clock.schedule(PING_MS, ping)
   }
   cancelPing = clock.schedule(PING_MS, ping)
+  let cancelCut = () => {}
+  const cutSoon = () => {
+    cancelCut()
+    cancelCut = clock.schedule(CLOSE_MS, () => socket.terminate())
+  }
   socket.on('pong', () => {
     isAlive = true
   })
-  socket.on('error', () => socket.terminate())
-  socket.on('message', data => {
+  // What breaks the protocol is answered with a close frame that says so (RFC 6455, section 7.4.1), and then cut.
+  socket.on('error', () => cutSoon())
+  socket.on('message', (data, isBinary) => {
     isAlive = true
-    handler.onMessage(data as Buffer)
+    if (socket.readyState !== WebSocket.OPEN) return
+    if (isBinary) return handler.onMessage(data as Buffer)
+    socket.close(UNSUPPORTED_DATA, 'messages are binary')
+    cutSoon()
   })
   socket.on('close', () => {
     cancelPing()
+    cancelCut()
     handler.onClose()
   })
   return {
@@ -120,7 +141,11 @@ function attach(
       if (socket.bufferedAmount > QUEUE_BYTES_MAX) return socket.terminate()
       socket.send(message)
     },
-    close: () => socket.close(),
+    close() {
+      if (socket.readyState === WebSocket.CLOSED) return
+      socket.close()
+      cutSoon()
+    },
   }
 }
 

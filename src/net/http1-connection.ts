@@ -44,6 +44,12 @@ const TLS_RECORD_BYTES = 16 * 1024
 const NEVER = Number.POSITIVE_INFINITY
 const LATE = Number.NEGATIVE_INFINITY
 
+/** What one `readBody` has so far. */
+type Target = { readonly into: Uint8Array; filledBytes: number; readonly flushAtMs: number }
+
+/** Bytes that trickle in are passed on after this long. */
+const FLUSH_MS = 100
+
 export class Http1Connection {
   readonly #socket: Socket
   readonly #clock: Clock
@@ -59,6 +65,8 @@ export class Http1Connection {
   #failure: TransportError | null = null
   #hasEnded = false
   #wake: (() => void) | null = null
+  /** Where payload goes while somebody waits for it. */
+  #target: Target | null = null
   /** Of the wait in progress. */
   #deadlineMs = NEVER
   #watchDueMs = NEVER
@@ -113,6 +121,10 @@ export class Http1Connection {
     return this.#isKeepAlive && !this.#hasEnded && this.#failure === null
   }
 
+  get #hasStopped(): boolean {
+    return this.#hasEnded || this.#failure !== null
+  }
+
   get localAddress(): string | undefined {
     return this.#socket.localAddress
   }
@@ -148,25 +160,27 @@ export class Http1Connection {
   }
 
   /**
-   * Copies the next payload into `into`; 0 means that the body is complete.
+   * Fills the front of `into` with payload and returns how many bytes: all of it if they keep coming, fewer where the body ends or they
+   * come slowly, 0 when the body is complete.
    * @throws TransportError closed (before the announced end), timeout, protocol
    */
   async readBody(into: Uint8Array): Promise<number> {
     const decoder = this.#decoder
     assert(decoder !== null && into.length > 0, 'a head was read and there is room')
-    for (;;) {
-      if (decoder.isDone) return 0
-      if (this.#start === this.#end) {
-        if (await this.#fill(this.#timeouts.idleMs)) continue
-        if (decoder.mayEndHere) return 0
-        throw new TransportError('closed', 'the connection closed before the end of the body')
-      }
-      orProtocolError(() => decoder.step(this.#buffer, this.#start, this.#end, into.length))
-      const { payloadStart, payloadEnd } = decoder
-      if (payloadEnd > payloadStart) into.set(this.#buffer.subarray(payloadStart, payloadEnd))
-      this.#consumeTo(decoder.next)
-      if (payloadEnd > payloadStart) return payloadEnd - payloadStart
+    const target: Target = { into, filledBytes: 0, flushAtMs: this.#clock.now() + FLUSH_MS }
+    orProtocolError(() => this.#drain(decoder, target))
+    while (target.filledBytes < into.length && !decoder.isDone) {
+      if (target.filledBytes > 0 && (this.#hasStopped || this.#clock.now() >= target.flushAtMs)) break
+      this.#target = target
+      const isAlive = await this.#wait(this.#timeouts.idleMs).finally(() => {
+        this.#target = null
+      })
+      orProtocolError(() => this.#drain(decoder, target))
+      if (isAlive || target.filledBytes > 0) continue
+      if (decoder.mayEndHere) return 0
+      throw new TransportError('closed', 'the connection closed before the end of the body')
     }
+    return target.filledBytes
   }
 
   /** Whether the body in progress has been read to its end. */
@@ -190,9 +204,40 @@ export class Http1Connection {
       this.#end = bytesRead
     }
     this.#receivedBytes += bytesRead
-    this.#isPaused = true
-    this.#wakeUp()
-    return false
+    const isWanted =
+      this.#target !== null && this.#decoder !== null && this.#feed(this.#decoder, this.#target)
+    if (!isWanted) this.#wakeUp()
+    this.#isPaused = this.#start < this.#end
+    return !this.#isPaused
+  }
+
+  /** Passes fresh bytes on without waking the reader; false when the reader should look. */
+  #feed(decoder: BodyDecoder, target: Target): boolean {
+    const now = this.#clock.now()
+    try {
+      this.#drain(decoder, target)
+    } catch (thrown) {
+      this.#failure ??= new TransportError('protocol', toDragonflyError(thrown).message, { cause: thrown })
+      return false
+    }
+    const isPartial = target.filledBytes > 0
+    this.#deadlineMs = isPartial ? target.flushAtMs : now + this.#timeouts.idleMs
+    if (this.#deadlineMs < this.#watchDueMs) this.#watch(this.#deadlineMs - now)
+    return target.filledBytes < target.into.length && !decoder.isDone && now < target.flushAtMs
+  }
+
+  /** Moves payload from the buffer into the target until one of them has no more. */
+  #drain(decoder: BodyDecoder, target: Target): void {
+    const { into } = target
+    while (this.#start < this.#end && target.filledBytes < into.length && !decoder.isDone) {
+      decoder.step(this.#buffer, this.#start, this.#end, into.length - target.filledBytes)
+      const { payloadStart, payloadEnd, next } = decoder
+      if (payloadEnd > payloadStart) {
+        into.set(this.#buffer.subarray(payloadStart, payloadEnd), target.filledBytes)
+        target.filledBytes += payloadEnd - payloadStart
+      }
+      this.#start = next
+    }
   }
 
   /** A stopped TLS socket still hands out the records that it has read, each into the same memory: they are moved out of it at once. */
@@ -234,32 +279,37 @@ export class Http1Connection {
         }
         if (headEnd >= 0) {
           const head = orProtocolError(() => parseResponseHead(bytes.subarray(0, headEnd)))
-          this.#consumeTo(this.#start + headEnd - seen)
+          this.#start += headEnd - seen
           return head
         }
         collected = Buffer.from(bytes)
-        this.#consumeTo(this.#end)
+        this.#start = this.#end
       }
       const remainingMs = deadline - this.#clock.now()
-      if (!(await this.#fill(remainingMs))) {
+      if (!(await this.#wait(remainingMs))) {
         throw new TransportError('closed', 'the connection closed before a response')
       }
     }
   }
 
-  /** Waits for bytes in the buffer; false means that the connection has ended. */
-  async #fill(timeoutMs: number): Promise<boolean> {
+  /** Waits until there is something to look at; false means that the connection has ended. */
+  async #wait(timeoutMs: number): Promise<boolean> {
     if (this.#start < this.#end) return true
     if (this.#failure) throw this.#failure
     if (this.#hasEnded) return false
+    if (this.#isPaused) {
+      this.#isPaused = false
+      this.#socket.resume()
+    }
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#wake = resolve
     this.#deadlineMs = this.#clock.now() + timeoutMs
     if (this.#deadlineMs < this.#watchDueMs) this.#watch(timeoutMs)
-    await new Promise<void>(resolve => {
-      this.#wake = resolve
-    })
+    const receivedBefore = this.#receivedBytes
+    await promise
     const isLate = this.#deadlineMs === LATE
     this.#deadlineMs = NEVER
-    if (this.#start < this.#end) return true
+    if (this.#receivedBytes > receivedBefore) return true
     if (this.#failure) throw this.#failure
     if (isLate) throw new TransportError('timeout', `nothing was received for ${Math.round(timeoutMs)} ms`)
     return false
@@ -274,17 +324,9 @@ export class Http1Connection {
       if (this.#deadlineMs === NEVER) return
       const remainingMs = this.#deadlineMs - this.#clock.now()
       if (remainingMs > 0) return this.#watch(remainingMs)
-      this.#deadlineMs = LATE
+      if (!this.#target?.filledBytes) this.#deadlineMs = LATE
       this.#wakeUp()
     })
-  }
-
-  #consumeTo(position: number): void {
-    this.#start = position
-    if (this.#start === this.#end && this.#isPaused) {
-      this.#isPaused = false
-      this.#socket.resume()
-    }
   }
 
   #wakeUp(): void {

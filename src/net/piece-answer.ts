@@ -29,8 +29,8 @@ export async function receiveBytes(
   const { limiter, signal, onBytes } = options
   const hash = createHash('sha256')
   for (let offset = 0; offset < into.length; ) {
-    const sliceBytes = limiter?.sliceBytes(READ_BYTES_MAX) ?? into.length
-    const bytes = await connection.readBody(into.subarray(offset, offset + sliceBytes))
+    const strideBytes = limiter?.sliceBytes(STRIDE_BYTES) ?? STRIDE_BYTES
+    const bytes = await connection.readBody(into.subarray(offset, offset + strideBytes))
     if (bytes === 0) throw new TransportError('closed', 'the body ended early')
     hash.update(into.subarray(offset, offset + bytes))
     offset += bytes
@@ -96,4 +96,5 @@ function parseJson(text: string): unknown {
   }
 }
 
-const READ_BYTES_MAX = 256 * 1024
+/** Hashed at once: still in the processor's cache, and few turns per piece. */
+const STRIDE_BYTES = 256 * 1024

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
-import { Bitmap } from '../core/bitmap.ts'
 import type { Digest } from '../core/digest.ts'
-import { DragonflyError, toDragonflyError } from '../core/error.ts'
+import { DragonflyError, type ErrorCode, toDragonflyError } from '../core/error.ts'
 import { redactUrl } from '../core/filter-url.ts'
-import { hasValidator } from '../core/generation.ts'
+import { type Generation, hasValidator } from '../core/generation.ts'
 import { PieceDigests } from '../core/piece-digests.ts'
 import { RateMeter } from '../core/rate-meter.ts'
 import type { Version } from '../core/version.ts'
@@ -12,10 +11,11 @@ import { Download } from '../transfer/download.ts'
 import type { DownloadEffect, DownloadEvent } from '../transfer/events.ts'
 import { isEmptyReport } from '../transfer/report-batch.ts'
 import type { RunResult, RunSnapshot } from '../wire/local.ts'
-import { boundFactor } from './bound-factor.ts'
 import type { Engine, TaskRequest } from './engine.ts'
 import { OriginReader, type OriginReaderHost } from './origin-reader.ts'
 import { PieceFetcher, type PieceFetcherHost } from './piece-fetcher.ts'
+import { resultOf, snapshotOf } from './run-report.ts'
+import { openStored, storedContent } from './stored-content.ts'
 import type { TaskLink, TaskLinkHandler } from './task-link.ts'
 import { announceMessage, digestsIn, reportMessage, versionIn } from './translate.ts'
 
@@ -32,6 +32,14 @@ export type RunObserver = {
   onLength?(lengthBytes: number): void
   /** All bytes are verified; only syncing and moving are left. */
   onDigest?(digest: Digest): void
+}
+
+type RunOptions = {
+  readonly observer?: RunObserver
+  /** Makes the link to the supernode; without it there is none. */
+  readonly openLink?: (handler: TaskLinkHandler) => TaskLink
+  /** Whether the run may go on from what is stored, if the origin or the supernode says that it is the present version. */
+  readonly mayUse?: (file: TaskFile) => Promise<boolean>
 }
 
 const TICK_MS = 200
@@ -74,14 +82,9 @@ export class DownloadRun {
     this.done.catch(() => {})
   }
 
-  /** @param openLink makes the link to the supernode; null for none */
-  static async start(
-    engine: Engine,
-    request: TaskRequest,
-    options: { observer?: RunObserver; openLink?: (handler: TaskLinkHandler) => TaskLink },
-  ): Promise<DownloadRun> {
+  static async start(engine: Engine, request: TaskRequest, options: RunOptions): Promise<DownloadRun> {
     const run = new DownloadRun(engine, request, options.observer ?? {})
-    await run.#begin(options.openLink ?? null)
+    await run.#begin(options)
     return run
   }
 
@@ -125,47 +128,22 @@ export class DownloadRun {
   /** Leaves the swarm. What is stored stays. */
   async close(): Promise<void> {
     this.cancel()
-    this.#link?.close()
-    this.#link = null
+    this.#leaveSwarm()
   }
 
   snapshot(): RunSnapshot {
-    const now = this.#engine.clock.now()
-    const { version } = this.#machine.content
-    const { bytes } = this.#machine
-    return {
-      taskId: this.request.taskId,
-      phase: this.#machine.phase,
-      lengthBytes: version?.layout.lengthBytes ?? null,
-      heldBytes: bytes.origin + bytes.supernode + bytes.peers + bytes.local,
-      bytes: { ...bytes },
-      rateBytesPerSecond: this.#meter.rate(now),
-      waiting: this.#machine.waits.reason,
-    }
+    const rateBytesPerSecond = this.#meter.rate(this.#engine.clock.now())
+    return snapshotOf(this.request.taskId, this.#machine, rateBytesPerSecond)
   }
 
-  async #begin(openLink: ((handler: TaskLinkHandler) => TaskLink) | null): Promise<void> {
+  async #begin({ openLink, mayUse }: RunOptions): Promise<void> {
     const { store, clock, random, limits } = this.#engine
-    this.file = await store.open(this.request.taskId)
-    const file = this.file
-    const isUsable =
-      file !== null &&
-      (hasValidator(file.validator) || this.request.expectedDigest !== null || openLink !== null)
-    this.#machine = new Download(
-      {
-        hasSupernode: openLink !== null,
-        limits,
-        random,
-        stored: isUsable
-          ? {
-              version: { generation: file.generation, validator: file.validator, layout: file.layout },
-              held: Bitmap.decode(file.held.encode(), file.held.size),
-              knownDigests: file.digests.known(),
-            }
-          : null,
-      },
-      clock.now(),
-    )
+    const hasSupernode = openLink !== undefined
+    const isUsable = (file: TaskFile) =>
+      hasSupernode || hasValidator(file.validator) || this.request.expectedDigest !== null
+    this.file = await openStored(store, this.request.taskId, mayUse ?? isUsable)
+    const stored = this.file && storedContent(this.file)
+    this.#machine = new Download({ hasSupernode, limits, random, stored }, clock.now())
     if (openLink) this.#link = openLink(this.#linkHandler())
     else this.#perform(this.#machine.begin(clock.now()))
     this.#scheduleTick()
@@ -180,7 +158,7 @@ export class DownloadRun {
       onLost: () => this.#dispatch({ type: 'supernode-lost' }),
       onUnavailable: () => this.#dispatch({ type: 'supernode-unavailable' }),
       onLayout: message => {
-        if (this.isComplete && message.generation !== this.version?.generation) return void this.close()
+        if (this.#isOfAnotherSwarm(message.generation)) return this.#leaveSwarm()
         this.token = message.token
         const pieces = this.#learnDigests(digestsIn(message))
         this.#dispatch({
@@ -198,6 +176,17 @@ export class DownloadRun {
       onStatus: ({ peers, originBytes }) => this.#dispatch({ type: 'status', peers, originBytes }),
       onError: (code, message) => this.#dispatch({ type: 'refused', code, message }),
     }
+  }
+
+  /** A run that is complete, or has gone on alone, cannot change over to the swarm of another generation. */
+  #isOfAnotherSwarm(generation: Generation): boolean {
+    const isSettledElsewhere = this.isComplete || this.token === ''
+    return isSettledElsewhere && this.version !== null && this.version.generation !== generation
+  }
+
+  #leaveSwarm(): void {
+    this.#link?.close()
+    this.#link = null
   }
 
   #learnDigests(digests: ReadonlyMap<number, Uint8Array>): number[] {
@@ -313,6 +302,7 @@ export class DownloadRun {
       knownDigests: this.#knownDigests,
       dispatch: event => this.#dispatch(event),
       file: () => this.file,
+      layout: () => this.#machine.content.version!.layout,
       token: () => this.token,
       addressOf: source => this.#link?.addressOf(source) ?? null,
       onBytes: bytes => this.#count(bytes),
@@ -371,8 +361,10 @@ export class DownloadRun {
 
   async #onFailed(error: DragonflyError, isDiscarded: boolean): Promise<void> {
     await this.#preparing
-    if (isDiscarded) await this.file?.discard().catch(() => {})
-    this.#link?.close()
+    // A refusal says nothing about what an earlier run, of somebody else perhaps, has left.
+    const isOurs = this.#machine.isConfirmed || FOUND_WRONG.has(error.code)
+    if (isDiscarded && isOurs) await this.file?.discard().catch(() => {})
+    this.#leaveSwarm()
     this.#settle.reject(error)
   }
 
@@ -392,19 +384,11 @@ export class DownloadRun {
 
   #result(digest: Digest): RunResult {
     const now = this.#engine.clock.now()
-    const seconds = (now - this.#startedAt) / 1000
-    const { lengthBytes } = this.#machine.content.version!.layout
-    return {
-      taskId: this.request.taskId,
-      path: this.file!.path,
-      lengthBytes: lengthBytes!,
-      seconds,
-      digest,
-      bytes: { ...this.#machine.bytes },
-      sources: this.#machine.usedSources.size,
-      retries: this.#machine.retries,
-      waitMs: this.#machine.waits.totals(now),
-      boundFactor: boundFactor(this.#machine, { seconds, rateBytesPerSecond: this.#meter.best(now) }),
-    }
+    const { taskId } = this.request
+    const { path } = this.file!
+    const times = { now, startedAt: this.#startedAt, bestRate: this.#meter.best(now) }
+    return resultOf(this.#machine, { taskId, path, digest }, times)
   }
 }
+
+const FOUND_WRONG: ReadonlySet<ErrorCode> = new Set(['ORIGIN_CHANGED', 'DIGEST_MISMATCH'])

@@ -23,7 +23,7 @@ export type Engine = {
   readonly log: Log
 }
 
-export type EngineOptions = {
+type EngineOptions = {
   readonly store: TaskStore
   readonly clock: Clock
   readonly random: Random

@@ -33,7 +33,11 @@ async function lockName(file: string): Promise<string> {
   } finally {
     await unlink(temporary)
   }
-  return (await readFile(file, 'utf8')).trim()
+  const name = await readFile(file, 'utf8')
+  if (/^[0-9a-f]{32}$/.test(name)) return name
+  // A power failure can leave an empty file, and an empty name would be one for all homes.
+  await unlink(file)
+  return lockName(file)
 }
 
 function listen(server: Server, address: string): Promise<void> {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { chmod, mkdir, realpath } from 'node:fs/promises'
+import { chmod, lstat, mkdir, realpath } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { DragonflyError } from '../core/error.ts'
 
 /** Where an account's peer keeps things. */
 export type Home = {
@@ -14,17 +15,29 @@ export type Home = {
 /** Longest path that a unix socket can have (`sun_path`, minus the final zero). */
 const SOCKET_PATH_MAX = 107
 
-/** Makes the directories, for this account only. */
+/**
+ * Makes the directories, for this account only.
+ * @throws DragonflyError DISK_ERROR where that cannot be had
+ */
 export async function openHome(root: string): Promise<Home> {
-  for (const directory of [root, path.join(root, 'meta'), path.join(root, 'logs')]) {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
-  }
-  await chmod(path.join(root, 'meta'), 0o700)
-  const real = await realpath(root)
-  return {
-    root: real,
-    logFile: path.join(real, 'logs', 'dfclient.log'),
-    socket: await socketPath(path.join(real, 'meta', 'peer.sock')),
+  try {
+    for (const directory of [root, path.join(root, 'meta'), path.join(root, 'logs')]) {
+      await mkdir(directory, { recursive: true, mode: 0o700 })
+    }
+    const real = await realpath(root)
+    const meta = path.join(real, 'meta')
+    await chmod(meta, 0o700)
+    await assertPrivate(meta)
+    return {
+      root: real,
+      logFile: path.join(real, 'logs', 'dfclient.log'),
+      socket: await socketPath(path.join(meta, 'peer.sock')),
+    }
+  } catch (thrown) {
+    if (thrown instanceof DragonflyError) throw thrown
+    throw new DragonflyError('DISK_ERROR', `${root} cannot be used: ${(thrown as Error).message}`, {
+      cause: thrown,
+    })
   }
 }
 
@@ -33,8 +46,16 @@ async function socketPath(preferred: string): Promise<string> {
   if (Buffer.byteLength(preferred) <= SOCKET_PATH_MAX) return preferred
   const directory = path.join(os.tmpdir(), `dragonfly-${os.userInfo().uid}`)
   await mkdir(directory, { recursive: true, mode: 0o700 })
-  const { stat } = await import('node:fs/promises')
-  const { uid, mode } = await stat(directory)
-  if (uid !== os.userInfo().uid || (mode & 0o077) !== 0) throw new Error(`${directory} is open to others`)
+  await assertPrivate(directory)
   return path.join(directory, `${createHash('sha256').update(preferred).digest('hex').slice(0, 32)}.sock`)
 }
+
+/** Whoever can write where the socket is can put their own in its place, and be told the account's credentials. */
+async function assertPrivate(directory: string): Promise<void> {
+  const stats = await lstat(directory)
+  const isPrivate =
+    stats.isDirectory() && stats.uid === os.userInfo().uid && (stats.mode & OPEN_TO_OTHERS) === 0
+  if (!isPrivate) throw new DragonflyError('DISK_ERROR', `${directory} is not this account's alone`)
+}
+
+const OPEN_TO_OTHERS = 0o077

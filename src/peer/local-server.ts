@@ -36,8 +36,8 @@ export async function startLocalServer(options: {
       return download(peer, clock, request, response)
     if (request.method === 'GET' && request.url === '/status') return sendJson(response, 200, peer.status())
     if (request.method === 'POST' && request.url === '/stop') {
-      sendJson(response, 200, {})
-      return onStop()
+      response.once('close', onStop)
+      return sendJson(response, 200, {})
     }
     sendJson(response, 404, {
       code: 'USAGE',
@@ -66,6 +66,7 @@ async function download(
   if (response.destroyed) return release()
   response.writeHead(200, { 'content-type': 'application/x-ndjson' })
   const cancelProgress = sendProgress(run, clock, response)
+  response.once('close', cancelProgress)
   try {
     const result = await run.done
     send(response, { event: 'complete', result })

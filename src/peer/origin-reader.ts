@@ -25,7 +25,7 @@ export type OriginReaderHost = {
   onPiece(piece: number, digest: Uint8Array): void
 }
 
-export type OriginStretch = {
+type OriginStretch = {
   readonly mode: OriginMode
   readonly fromPiece: number
   readonly untilPiece: number | null

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import os from 'node:os'
+import { isSameCaller, rangeOf } from '../core/caller.ts'
 import type { Clock } from '../core/clock.ts'
 import { parseDigest } from '../core/digest.ts'
 import { DragonflyError } from '../core/error.ts'
@@ -55,11 +56,13 @@ export class Peer {
   readonly #options: PeerOptions
   readonly #engine: Engine
   readonly #store: TaskStore
-  readonly #tasks = new Map<TaskId, Promise<Entry>>()
+  /** The last step in line per task. */
+  readonly #turns = new Map<TaskId, Promise<void>>()
   readonly #entries = new Map<TaskId, Entry>()
   #pieceServer!: PieceServer
   #supernodes!: SupernodePool
   #sentBytes = 0
+  #isStopping = false
 
   private constructor(options: PeerOptions, store: TaskStore) {
     this.#options = options
@@ -108,8 +111,9 @@ export class Peer {
 
   /**
    * Joins or starts the task's download. Whoever calls must release the run; when nobody waits for an unfinished one it stops, and what
-   * it has verified is kept.
-   * @throws DragonflyError USAGE
+   * it has verified is kept. Only who shows the same to the origin joins: others wait for their turn, and are then let in or refused
+   * for what they show themselves.
+   * @throws DragonflyError USAGE; CANCELLED while the peer stops
    */
   async download(request: DownloadRequest): Promise<{ run: DownloadRun; release: () => void }> {
     const task = taskRequestOf(request)
@@ -120,14 +124,19 @@ export class Peer {
       if (isReleased) return
       isReleased = true
       entry.waiting--
-      if (entry.waiting === 0 && !entry.run.isOver) void this.#drop(task.taskId, entry)
+      if (entry.waiting === 0 && !entry.run.isOver) void this.#drop(entry)
     }
     return { run: entry.run, release }
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#entries.values()].map(entry => entry.run.close()))
-    await this.#supernodes.close()
+    this.#isStopping = true
+    await Promise.all(this.#turns.values())
+    for (const { run, before } of this.#entries.values()) {
+      await run.close()
+      await before?.close()
+    }
+    this.#supernodes.close()
     await this.#pieceServer.close()
     this.#engine.pieces.close()
     await this.#store.close()
@@ -163,24 +172,25 @@ export class Peer {
     return run?.isShared && run.file ? { content: run.file, token: run.token } : null
   }
 
-  /** One at a time per task. */
-  #enter(task: TaskRequest, nodes: readonly string[]): Promise<Entry> {
-    const before = this.#tasks.get(task.taskId) ?? Promise.resolve(null)
-    const entering = before.catch(() => null).then(entry => this.#startOrJoin(task, nodes, entry))
-    this.#tasks.set(task.taskId, entering)
-    return entering
+  async #enter(task: TaskRequest, nodes: readonly string[]): Promise<Entry> {
+    for (;;) {
+      const entry = await this.#inTurn(task.taskId, () => this.#presentOrNew(task, nodes))
+      if (isSameCaller(entry.run.request, task)) return entry
+      await entry.run.done.catch(() => {})
+    }
   }
 
-  async #startOrJoin(task: TaskRequest, nodes: readonly string[], present: Entry | null): Promise<Entry> {
+  async #presentOrNew(task: TaskRequest, nodes: readonly string[]): Promise<Entry> {
+    if (this.#isStopping) throw new DragonflyError('CANCELLED', 'the peer stops')
+    const present = this.#entries.get(task.taskId)
     if (present && !present.run.isOver) return present
+    await present?.run.done.catch(() => {})
     const supernodes = nodes.map(node => parseHostPort(node, DEFAULT_CONTROL_PORT))
     const run = await DownloadRun.start(this.#engine, task, {
       openLink:
-        supernodes.length > 0
-          ? handler => this.#supernodes.link(supernodes, task.taskId, handler)
-          : undefined,
+        supernodes.length > 0 ? handler => this.#supernodes.link(supernodes, task, handler) : undefined,
     })
-    const entry: Entry = { run, waiting: 0, before: present?.run.isComplete ? present.run : null }
+    const entry: Entry = { run, waiting: 0, before: this.#entries.get(task.taskId)?.run ?? null }
     this.#entries.set(task.taskId, entry)
     void run.done.then(
       result => {
@@ -191,17 +201,41 @@ export class Peer {
       error => {
         const facts = { taskId: task.taskId, code: error.code, cause: error.message }
         this.#engine.log.warn(facts, 'task failed')
-        void this.#drop(task.taskId, entry)
+        void this.#drop(entry)
       },
     )
     return entry
   }
 
-  async #drop(taskId: TaskId, entry: Entry): Promise<void> {
-    if (this.#entries.get(taskId) === entry) this.#entries.delete(taskId)
-    await entry.run.close()
-    await entry.before?.close()
+  /** Gives up a run that did not succeed. What an earlier one has fetched is served as before. */
+  async #drop(entry: Entry): Promise<void> {
+    const { run, before } = entry
+    const { taskId } = run.request
+    if (this.#entries.get(taskId) === entry) {
+      const isServed = before?.isShared && before.file?.isOpen
+      if (isServed) this.#entries.set(taskId, { run: before, waiting: 0, before: null })
+      else this.#entries.delete(taskId)
+    }
+    await run.close()
+    await this.#inTurn(taskId, async () => {
+      if (this.#entries.has(taskId)) return
+      await before?.close()
+      await run.file?.close()
+    })
     this.#engine.buffers.trim()
+  }
+
+  #inTurn<T>(taskId: TaskId, action: () => Promise<T>): Promise<T> {
+    const result = (this.#turns.get(taskId) ?? Promise.resolve()).then(action)
+    const turn = result.then(
+      () => {},
+      () => {},
+    )
+    this.#turns.set(taskId, turn)
+    void turn.then(() => {
+      if (this.#turns.get(taskId) === turn) this.#turns.delete(taskId)
+    })
+    return result
   }
 }
 
@@ -211,8 +245,8 @@ function taskRequestOf(request: DownloadRequest): TaskRequest {
     throw new DragonflyError('USAGE', 'the URL must begin with http:// or https:// and name a host')
   }
   const expectedDigest = request.digest === null ? null : parseDigest(request.digest)
-  const range = request.headers.find(([name]) => name.toLowerCase() === 'range')?.[1] ?? null
   const { url, tag, headers, name } = request
+  const range = rangeOf(headers)
   const identity = { url, tag, expectedDigest: expectedDigest ?? undefined, range: range ?? undefined }
   return { taskId: taskIdOf(identity, sha256), url, headers, name, tag, expectedDigest, range }
 }

@@ -3,7 +3,7 @@ import { sameBytes } from '../core/digest.ts'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import type { HostPort } from '../core/host-port.ts'
 import type { PieceDigests } from '../core/piece-digests.ts'
-import { pieceRange } from '../core/piece-layout.ts'
+import { type PieceLayout, pieceRange } from '../core/piece-layout.ts'
 import type { TaskFile } from '../store/task-file.ts'
 import type { DownloadEvent, SourceId } from '../transfer/events.ts'
 import type { Engine, TaskRequest } from './engine.ts'
@@ -16,6 +16,8 @@ export type PieceFetcherHost = {
   readonly knownDigests: PieceDigests
   dispatch(event: DownloadEvent): void
   file(): TaskFile | null
+  /** As the supernode says it; the file may learn its length a moment later. */
+  layout(): PieceLayout
   token(): string
   addressOf(source: SourceId): HostPort | null
   onBytes(bytes: number): void
@@ -44,7 +46,7 @@ export class PieceFetcher {
         ...this.#addressOf(source),
         taskId: request.taskId,
         token: this.#host.token(),
-        range: pieceRange(file.layout, piece),
+        range: pieceRange(this.#host.layout(), piece),
         buffers: engine.buffers,
         signal: controller.signal,
         onBytes: this.#host.onBytes,

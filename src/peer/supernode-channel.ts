@@ -1,7 +1,7 @@
 import { assert } from '../core/assert.ts'
 import type { Clock } from '../core/clock.ts'
 import { DragonflyError, isErrorCode, toDragonflyError } from '../core/error.ts'
-import { formatHostPort, type HostPort, parseHostPort } from '../core/host-port.ts'
+import { formatHostPort, type HostPort, isHostPort, parseHostPort } from '../core/host-port.ts'
 import type { TaskId } from '../core/task-id.ts'
 import { type ControlSocket, connectControl } from '../net/control-socket.ts'
 import type { Log } from '../ops/log.ts'
@@ -34,7 +34,7 @@ type Greeting = { resolve: () => void; reject: (error: DragonflyError) => void }
 export class SupernodeChannel {
   readonly address: HostPort
   readonly #log: Log
-  readonly #tasks = new Map<TaskId, TaskLinkHandler>()
+  readonly #tasks = new Map<TaskId, { handler: TaskLinkHandler; leave: () => void }>()
   readonly #names = new Map<number, SourceId>()
   readonly #numbers = new Map<SourceId, number>()
   readonly #addresses = new Map<SourceId, HostPort>()
@@ -52,61 +52,60 @@ export class SupernodeChannel {
   /** @throws DragonflyError SUPERNODE_UNREACHABLE, PROTOCOL_VERSION, PROTOCOL_INVALID */
   static async open(
     address: HostPort,
-    options: { identity: PeerIdentity; clock: Clock; log: Log },
+    options: { identity: PeerIdentity; clock: Clock; log: Log; signal: AbortSignal },
   ): Promise<SupernodeChannel> {
-    const { clock, identity, log } = options
+    const { clock, identity, log, signal } = options
     const channel = new SupernodeChannel(address, log)
     const greeted = new Promise<void>((resolve, reject) => {
       channel.#greeting = { resolve, reject }
     })
     greeted.catch(() => {})
-    const cancel = clock.schedule(CONNECT_MS, () => {
-      channel.#fail(
-        new DragonflyError('SUPERNODE_UNREACHABLE', `${formatHostPort(address)} does not greet back`),
-      )
-    })
+    const late = new AbortController()
+    const giveUp = () => {
+      const said = `${formatHostPort(address)} does not greet back`
+      channel.#fail(new DragonflyError('SUPERNODE_UNREACHABLE', said))
+      late.abort()
+    }
+    const cancel = clock.schedule(CONNECT_MS, giveUp)
+    signal.addEventListener('abort', giveUp)
     try {
       channel.#socket = await connectControl(address, {
         clock,
         connectMs: CONNECT_MS,
         handler: { onMessage: message => channel.#onMessage(message), onClose: () => channel.#onClose() },
+        signal: AbortSignal.any([signal, late.signal]),
       })
       channel.#send({ type: 'hello', version: PROTOCOL_VERSION, ...identity })
       await greeted
       return channel
     } finally {
       cancel()
+      signal.removeEventListener('abort', giveUp)
     }
   }
 
-  /** The supernode's own piece server. */
-  get seed(): SourceId {
-    return this.#seed
+  /**
+   * Messages about the task go to this handler from now on. Resolves when the channel has closed, or the task was detached. One run of a
+   * task at a time has its place on a channel.
+   */
+  async attach(taskId: TaskId, handler: TaskLinkHandler): Promise<void> {
+    assert(!this.#tasks.has(taskId), 'a task has one run on a channel')
+    if (this.#isClosed) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#tasks.set(taskId, { handler, leave: resolve })
+    handler.onReady(this.#seed)
+    await promise
   }
 
-  get isOpen(): boolean {
-    return !this.#isClosed
+  /** Leaves the task. */
+  detach(taskId: TaskId): void {
+    this.#tasks.get(taskId)?.leave()
+    if (this.#tasks.delete(taskId)) this.#send({ type: 'leave', taskId })
   }
 
-  get taskCount(): number {
-    return this.#tasks.size
-  }
-
-  /** Messages about the task go to this handler from now on, instead of an earlier one. */
-  attach(taskId: TaskId, handler: TaskLinkHandler): void {
-    this.#tasks.set(taskId, handler)
-  }
-
-  /** Leaves the task, unless another handler has taken it over. */
-  detach(taskId: TaskId, handler: TaskLinkHandler): void {
-    if (this.#tasks.get(taskId) !== handler) return
-    this.#tasks.delete(taskId)
-    this.#send({ type: 'leave', taskId })
-  }
-
-  send(message: PeerMessage, from: TaskLinkHandler): void {
+  send(message: PeerMessage): void {
     assert('taskId' in message, 'a task speaks about itself')
-    if (this.#tasks.get(message.taskId) === from) this.#send(message)
+    if (this.#tasks.has(message.taskId)) this.#send(message)
   }
 
   numberOf(source: SourceId): number | null {
@@ -146,6 +145,7 @@ export class SupernodeChannel {
     this.#greeting?.reject(new DragonflyError('SUPERNODE_UNREACHABLE', message))
     this.#greeting = null
     for (const resolve of this.#whenClosed.splice(0)) resolve()
+    for (const { leave } of this.#tasks.values()) leave()
   }
 
   #onMessage(encoded: Uint8Array): void {
@@ -163,8 +163,8 @@ export class SupernodeChannel {
 
   #handle(message: SupernodeMessage): void {
     if (message.type === 'welcome') return this.#onWelcome(message)
-    if (message.type === 'error' && message.taskId === '') return this.#fail(errorIn(message))
-    const handler = this.#tasks.get(message.taskId as TaskId)
+    if (message.type === 'error' && message.taskId === '') return this.#onRefused(errorIn(message))
+    const handler = this.#tasks.get(message.taskId as TaskId)?.handler
     if (!handler) return
     switch (message.type) {
       case 'layout':
@@ -185,7 +185,17 @@ export class SupernodeChannel {
     }
   }
 
+  #onRefused(error: DragonflyError): void {
+    const { code, message } = error
+    this.#log.warn({ supernode: formatHostPort(this.address), code, cause: message }, 'channel refused')
+    this.#fail(error)
+  }
+
   #onWelcome(message: SupernodeMessages['welcome']): void {
+    if (message.version !== PROTOCOL_VERSION) {
+      const said = `the supernode speaks version ${message.version} of the protocol, this peer ${PROTOCOL_VERSION}`
+      throw new DragonflyError('PROTOCOL_VERSION', said)
+    }
     this.#seed = this.#learnSource(0, parseHostPort(message.address, 8001))
     this.#greeting?.resolve()
     this.#greeting = null
@@ -193,11 +203,12 @@ export class SupernodeChannel {
 
   #learnSources(triples: readonly string[]): void {
     for (let i = 0; i + 2 < triples.length; i += 3) {
-      const [number, host, port] = [Number(triples[i]), triples[i + 1], Number(triples[i + 2])]
-      if (!Number.isSafeInteger(number) || !(port >= 1 && port <= 65_535)) {
+      const number = Number(triples[i])
+      const address = { host: triples[i + 1], port: Number(triples[i + 2]) }
+      if (!Number.isSafeInteger(number) || !isHostPort(address)) {
         throw new DragonflyError('PROTOCOL_INVALID', 'the supernode named an impossible source')
       }
-      this.#learnSource(number, { host, port })
+      this.#learnSource(number, address)
     }
   }
 

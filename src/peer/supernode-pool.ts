@@ -1,5 +1,6 @@
+import { type Caller, shownBy } from '../core/caller.ts'
 import { type Clock, sleep } from '../core/clock.ts'
-import { toDragonflyError } from '../core/error.ts'
+import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import { formatHostPort, type HostPort } from '../core/host-port.ts'
 import { jitter, type Random } from '../core/random.ts'
 import type { TaskId } from '../core/task-id.ts'
@@ -9,7 +10,7 @@ import type { PeerMessage } from '../wire/control.ts'
 import { type PeerIdentity, SupernodeChannel } from './supernode-channel.ts'
 import type { TaskLink, TaskLinkHandler } from './task-link.ts'
 
-export type PoolOptions = {
+type PoolOptions = {
   readonly identity: PeerIdentity
   readonly clock: Clock
   readonly random: Random
@@ -18,53 +19,91 @@ export type PoolOptions = {
 
 const BACKOFF_MIN_MS = 200
 const BACKOFF_MAX_MS = 5_000
+/** A channel that has lasted so long is no failed attempt. */
+const LASTING_MS = 2_000
 
-/** The channels of this peer, one per supernode, opened when a task needs one and closed when none does. */
+/** A channel that is open or being opened. */
+type Entry = {
+  readonly node: string
+  readonly opening: Promise<SupernodeChannel>
+  /** Tasks with a run on it. */
+  readonly live: Set<TaskId>
+  /** Whom each task was announced for since the channel opened. */
+  readonly announced: Map<TaskId, string>
+}
+
+/** A run's place on a channel, until it is given back. */
+type Place = { readonly channel: SupernodeChannel; giveBack(): void }
+
+/**
+ * The channels of this peer, opened when a task needs one and closed when none does. One per supernode will do, except that what a
+ * supernode says names the task and not the announce that it answers: two runs of a task at the same time, or after each other for
+ * callers that show different things to the origin, are on different channels, so that none is let in by the answer to the other.
+ */
 export class SupernodePool {
   readonly #options: PoolOptions
-  readonly #channels = new Map<string, Promise<SupernodeChannel>>()
+  readonly #entries = new Set<Entry>()
   readonly #links = new Set<RoamingLink>()
+  readonly #closing = new AbortController()
 
   constructor(options: PoolOptions) {
     this.#options = options
   }
 
   /** A link that stays with the first supernode of the list that answers, and moves on when that one is lost. */
-  link(nodes: readonly HostPort[], taskId: TaskId, handler: TaskLinkHandler): TaskLink {
-    const link = new RoamingLink({ ...this.#options, nodes, taskId, handler, pool: this })
+  link(nodes: readonly HostPort[], request: LinkRequest, handler: TaskLinkHandler): TaskLink {
+    const link = new RoamingLink({ ...this.#options, nodes, request, handler, pool: this })
     this.#links.add(link)
+    if (this.#closing.signal.aborted) link.close()
     void link.roam().finally(() => this.#links.delete(link))
     return link
   }
 
-  /** Callers for the same supernode share one channel. */
-  channel(node: HostPort): Promise<SupernodeChannel> {
-    const key = formatHostPort(node)
-    const known = this.#channels.get(key)
-    if (known) return known
-    const opening = SupernodeChannel.open(node, this.#options)
-    this.#channels.set(key, opening)
-    const forget = () => {
-      if (this.#channels.get(key) === opening) this.#channels.delete(key)
+  /** @throws DragonflyError SUPERNODE_UNREACHABLE, PROTOCOL_VERSION, PROTOCOL_INVALID */
+  async take(node: HostPort, request: LinkRequest): Promise<Place> {
+    const { taskId } = request
+    const entry = this.#fitting(formatHostPort(node), request) ?? this.#open(node)
+    entry.live.add(taskId)
+    entry.announced.set(taskId, shownBy(request))
+    const channel = await entry.opening
+    const giveBack = () => {
+      entry.live.delete(taskId)
+      if (entry.live.size > 0) return
+      this.#entries.delete(entry)
+      channel.close()
     }
-    opening.then(channel => channel.closed().then(forget), forget)
-    return opening
+    return { channel, giveBack }
   }
 
-  async close(): Promise<void> {
+  close(): void {
     for (const link of this.#links) link.close()
-    for (const opening of this.#channels.values()) {
-      opening.then(
-        channel => channel.close(),
-        () => {},
-      )
+    this.#closing.abort(new DragonflyError('CANCELLED', 'the peer stops'))
+  }
+
+  #fitting(node: string, request: LinkRequest): Entry | null {
+    for (const entry of this.#entries) {
+      if (entry.node !== node || entry.live.has(request.taskId)) continue
+      const shown = entry.announced.get(request.taskId)
+      if (shown === undefined || shown === shownBy(request)) return entry
     }
+    return null
+  }
+
+  #open(node: HostPort): Entry {
+    const opening = SupernodeChannel.open(node, { ...this.#options, signal: this.#closing.signal })
+    const entry: Entry = { node: formatHostPort(node), opening, live: new Set(), announced: new Map() }
+    this.#entries.add(entry)
+    const forget = () => this.#entries.delete(entry)
+    opening.then(channel => channel.closed().then(forget), forget)
+    return entry
   }
 }
 
+type LinkRequest = Caller & { readonly taskId: TaskId }
+
 type RoamingOptions = PoolOptions & {
   readonly nodes: readonly HostPort[]
-  readonly taskId: TaskId
+  readonly request: LinkRequest
   readonly handler: TaskLinkHandler
   readonly pool: SupernodePool
 }
@@ -74,42 +113,51 @@ class RoamingLink implements TaskLink {
   readonly #ended = new AbortController()
   /** Survives the channels, so that sources of a lost supernode can still be asked. */
   readonly #channels: SupernodeChannel[] = []
-  #channel: SupernodeChannel | null = null
+  #place: Place | null = null
 
   constructor(options: RoamingOptions) {
     this.#options = options
   }
 
   async roam(): Promise<void> {
-    const { clock, random, handler, taskId } = this.#options
+    const { clock, random, handler } = this.#options
+    const { signal } = this.#ended
     let backoffMs = BACKOFF_MIN_MS
-    while (!this.#ended.signal.aborted) {
-      const channel = await this.#connect()
-      if (this.#ended.signal.aborted) return
-      if (!channel) {
-        if (this.#channels.length === 0) handler.onUnavailable()
-        await sleep(clock, jitter(random, backoffMs), this.#ended.signal).catch(() => {})
-        backoffMs = Math.min(backoffMs * 2, BACKOFF_MAX_MS)
+    while (!signal.aborted) {
+      const place = await this.#connect()
+      const openedAt = clock.now()
+      if (place) await this.#stay(place)
+      else if (this.#channels.length === 0 && !signal.aborted) handler.onUnavailable()
+      if (place && clock.now() - openedAt >= LASTING_MS) {
+        backoffMs = BACKOFF_MIN_MS
         continue
       }
-      backoffMs = BACKOFF_MIN_MS
-      this.#channel = channel
-      if (!this.#channels.includes(channel)) this.#channels.unshift(channel)
-      this.#channels.splice(CHANNELS_KEPT)
-      channel.attach(taskId, handler)
-      handler.onReady(channel.seed)
-      await channel.closed()
-      this.#channel = null
-      if (!this.#ended.signal.aborted) handler.onLost()
+      await sleep(clock, jitter(random, backoffMs), signal).catch(() => {})
+      backoffMs = Math.min(backoffMs * 2, BACKOFF_MAX_MS)
     }
   }
 
+  /** Resolves when the channel has closed, or the link. */
+  async #stay(place: Place): Promise<void> {
+    const { handler, request } = this.#options
+    const { signal } = this.#ended
+    if (signal.aborted) return place.giveBack()
+    this.#place = place
+    this.#channels.unshift(place.channel)
+    this.#channels.splice(CHANNELS_KEPT)
+    await place.channel.attach(request.taskId, handler)
+    if (signal.aborted) return
+    this.#place = null
+    place.giveBack()
+    handler.onLost()
+  }
+
   send(message: PeerMessage): void {
-    this.#channel?.send(message, this.#options.handler)
+    this.#place?.channel.send(message)
   }
 
   numberOf(source: SourceId): number | null {
-    return this.#channel?.numberOf(source) ?? null
+    return this.#place?.channel.numberOf(source) ?? null
   }
 
   addressOf(source: SourceId): HostPort | null {
@@ -121,19 +169,23 @@ class RoamingLink implements TaskLink {
   }
 
   close(): void {
+    if (this.#ended.signal.aborted) return
     this.#ended.abort()
-    const channel = this.#channel
-    if (!channel) return
-    channel.detach(this.#options.taskId, this.#options.handler)
-    if (channel.taskCount === 0) channel.close()
+    const place = this.#place
+    if (!place) return
+    this.#place = null
+    place.channel.detach(this.#options.request.taskId)
+    place.giveBack()
   }
 
-  async #connect(): Promise<SupernodeChannel | null> {
-    const { nodes, pool, log } = this.#options
+  async #connect(): Promise<Place | null> {
+    const { nodes, pool, log, request } = this.#options
     for (const node of nodes) {
+      if (this.#ended.signal.aborted) return null
       try {
-        return await pool.channel(node)
+        return await pool.take(node, request)
       } catch (thrown) {
+        if (this.#ended.signal.aborted) return null
         const { code, message } = toDragonflyError(thrown)
         log.warn({ supernode: formatHostPort(node), code, cause: message }, 'supernode not reached')
       }

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { openDescriptorsBelow, temporaryDirectory } from '../../test/support/store-fixture.ts'
 import { Journal } from './journal.ts'
-import { openDescriptorsBelow, temporaryDirectory } from './store-fixture.ts'
 
 test('lines are appended whole and in order after the trusted part', async t => {
   const directory = temporaryDirectory(t)

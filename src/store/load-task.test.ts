@@ -3,8 +3,6 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
-import { digestOf, type Sha256 } from '../core/digest.ts'
-import { peerPlaces, repoPlaces } from './places.ts'
 import {
   contentOf,
   holdsOnly,
@@ -13,7 +11,9 @@ import {
   temporaryDirectory,
   writeMissing,
   writePieces,
-} from './store-fixture.ts'
+} from '../../test/support/store-fixture.ts'
+import { digestOf, type Sha256 } from '../core/digest.ts'
+import { peerPlaces, repoPlaces } from './places.ts'
 import type { TaskFile } from './task-file.ts'
 import { openTaskStore, type TaskStore } from './task-store.ts'
 

@@ -20,7 +20,7 @@ import { Journal } from './journal.ts'
 import type { StorePlaces } from './places.ts'
 import { type Completion, encodeCompletion, type TaskRecord } from './record.ts'
 import { readRecord } from './record-file.ts'
-import type { Tail, TaskContent } from './task-file.ts'
+import type { Tail, TaskContent } from './task-content.ts'
 
 export type LoadOptions = {
   readonly places: StorePlaces

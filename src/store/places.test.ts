@@ -2,11 +2,17 @@ import assert from 'node:assert/strict'
 import path from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import {
+  contentOf,
+  newTask,
+  sha256,
+  temporaryDirectory,
+  writeMissing,
+} from '../../test/support/store-fixture.ts'
 import type { Generation } from '../core/generation.ts'
 import type { TaskId } from '../core/task-id.ts'
 import { encodeUtf8 } from '../core/text.ts'
 import { peerPlaces, repoPlaces, safeFileName } from './places.ts'
-import { contentOf, newTask, sha256, temporaryDirectory, writeMissing } from './store-fixture.ts'
 import { openTaskStore } from './task-store.ts'
 
 const taskId = '0123456789abcdef'.repeat(4) as TaskId

@@ -5,10 +5,10 @@ import { encodeUtf8 } from '../core/text.ts'
 import { listDirectory } from './disk.ts'
 
 /** What a place is made of. `name` may come from a URL and is not trusted. */
-export type PlacedTask = { readonly taskId: TaskId; readonly name: string; readonly generation: Generation }
+type PlacedTask = { readonly taskId: TaskId; readonly name: string; readonly generation: Generation }
 
 /** A file that looks like content of ours. */
-export type ContentFile = { readonly path: string; readonly taskIdPrefix: string }
+type ContentFile = { readonly path: string; readonly taskIdPrefix: string }
 
 /** Where files go. */
 export type StorePlaces = {

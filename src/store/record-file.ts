@@ -17,7 +17,7 @@ import { type DecodedRecord, decodeRecord, encodeHeader, type RecordHeader } fro
 /** Five times what the most pieces need; of a longer journal the rest is not read. */
 const RECORD_BYTES_MAX = 32 * 1024 ** 2
 
-export type StoredRecord = DecodedRecord | { readonly kind: 'absent' }
+type StoredRecord = DecodedRecord | { readonly kind: 'absent' }
 
 /** @throws DragonflyError DISK_ERROR */
 export async function readRecord(path: string): Promise<StoredRecord> {

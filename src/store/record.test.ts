@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { newTask } from '../../test/support/store-fixture.ts'
 import { type Digest, digestOf } from '../core/digest.ts'
 import type { Generation } from '../core/generation.ts'
 import { pieceCount } from '../core/piece-layout.ts'
@@ -16,7 +17,6 @@ import {
   type RecordHeader,
   type TaskRecord,
 } from './record.ts'
-import { newTask } from './store-fixture.ts'
 
 const hex = (digits: number) =>
   fc

@@ -19,7 +19,7 @@ import { isTaskId, type TaskId } from '../core/task-id.ts'
 import { decodeUtf8 } from '../core/text.ts'
 import type { Fingerprint } from './fingerprint.ts'
 
-export const RECORD_VERSION = 1
+const RECORD_VERSION = 1
 
 export type RecordHeader = {
   readonly taskId: TaskId

@@ -26,26 +26,11 @@ import {
 } from './disk.ts'
 import { fingerprintOf, sameFingerprint } from './fingerprint.ts'
 import type { Journal } from './journal.ts'
-import { type Completion, encodeCompletion, encodeLength, encodePiece, type RecordHeader } from './record.ts'
+import { type Completion, encodeCompletion, encodeLength, encodePiece } from './record.ts'
+import type { Tail, TaskContent } from './task-content.ts'
 import { WriteBack } from './write-back.ts'
 
-/** The short piece that ends a task whose length is not known yet. */
-export type Tail = { readonly index: number; readonly lengthBytes: number }
-
-/** What a task file starts from: an open file and what is known to be in it. */
-export type TaskContent = {
-  readonly header: RecordHeader
-  readonly layout: PieceLayout
-  readonly held: Bitmap
-  readonly digests: PieceDigests
-  readonly tail: Tail | null
-  readonly completion: Completion | null
-  readonly path: string
-  readonly descriptor: number
-  readonly journal: Journal
-}
-
-export type TaskFileOptions = {
+type TaskFileOptions = {
   readonly sharedPath: string
   readonly recordPath: string
   /** Calls `settle()` when it is this file's turn. */
@@ -53,7 +38,7 @@ export type TaskFileOptions = {
 }
 
 /** As `createHash` of `node:crypto` returns it. */
-export type Hasher = { update(bytes: Uint8Array): unknown; digest(): Uint8Array }
+type Hasher = { update(bytes: Uint8Array): unknown; digest(): Uint8Array }
 
 const DIGEST_BLOCK_BYTES = 1024 ** 2
 

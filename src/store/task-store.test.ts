@@ -2,9 +2,6 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { Generation } from '../core/generation.ts'
-import type { TaskId } from '../core/task-id.ts'
-import { peerPlaces, repoPlaces, type StorePlaces } from './places.ts'
 import {
   contentOf,
   holdsOnly,
@@ -14,7 +11,10 @@ import {
   temporaryDirectory,
   writeMissing,
   writePieces,
-} from './store-fixture.ts'
+} from '../../test/support/store-fixture.ts'
+import type { Generation } from '../core/generation.ts'
+import type { TaskId } from '../core/task-id.ts'
+import { peerPlaces, repoPlaces, type StorePlaces } from './places.ts'
 import { sweepOrphans } from './sweep-orphans.ts'
 import { openTaskStore } from './task-store.ts'
 

@@ -11,9 +11,10 @@ import { type LoadOptions, loadTask, removeContent } from './load-task.ts'
 import type { StorePlaces } from './places.ts'
 import type { RecordHeader } from './record.ts'
 import { moveAside, readRecord, startRecord } from './record-file.ts'
-import { type TaskContent, TaskFile } from './task-file.ts'
+import type { TaskContent } from './task-content.ts'
+import { TaskFile } from './task-file.ts'
 
-export type TaskStoreOptions = {
+type TaskStoreOptions = {
   readonly places: StorePlaces
   readonly sha256: Sha256
   readonly log?: (event: string, facts: object) => void
@@ -22,7 +23,7 @@ export type TaskStoreOptions = {
 /** A generation of a task to start. `url` goes to disk and to logs, so the caller redacts it. */
 export type NewTask = RecordHeader
 
-export type StoredTask = Pick<TaskFile, 'taskId' | 'name' | 'url' | 'isComplete'> & {
+type StoredTask = Pick<TaskFile, 'taskId' | 'name' | 'url' | 'isComplete'> & {
   readonly lengthBytes: number | null
 }
 

@@ -1,46 +1,28 @@
 import { createHash } from 'node:crypto'
+import { type Caller, shownBy } from '../core/caller.ts'
 import type { Clock } from '../core/clock.ts'
 import { DragonflyError } from '../core/error.ts'
 import { filterUrl } from '../core/filter-url.ts'
 import type { Version } from '../core/version.ts'
 import type { Origin, ProbeAnswer } from '../origin/origin.ts'
 
-/** What a caller shows to the origin. */
-export type Caller = { readonly url: string; readonly headers: readonly (readonly [string, string])[] }
-
-/** Headers that say nothing about who asks. Everything else may be a credential. */
-const IMPERSONAL_HEADERS = new Set([
-  'accept',
-  'accept-encoding',
-  'accept-language',
-  'range',
-  'referer',
-  'user-agent',
-])
-
 const REMEMBERED_MS = 30_000
 const REMEMBERED_MAX = 10_000
 const PROBE_MS = 15_000
 
-/** Whether the caller may be seeing more than the public sees. */
-export function hasCredentials(caller: Caller): boolean {
-  const isNamed = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*@/i.test(caller.url)
-  return (
-    isNamed ||
-    filterUrl(caller.url).isSigned ||
-    caller.headers.some(([name]) => !IMPERSONAL_HEADERS.has(name.toLowerCase()))
-  )
-}
+/** What is to be given, and the filtered URL from which it came. */
+export type FetchedContent = { readonly fetchedFrom: string; readonly version: Version }
 
 /**
- * Decides who may have content that was fetched with somebody's credentials: whoever gets the same content from the origin, asked with
- * the caller's own credentials. A yes is remembered for half a minute under a hash, a no is not.
+ * Decides who may have what the origin gave to somebody else: whoever gets the same from the origin, asked with the caller's own
+ * credentials. A yes is remembered for half a minute under a hash, a no is not.
  */
 export class Access {
   readonly #origin: Origin
   readonly #clock: Clock
   readonly #granted = new Map<string, number>()
   readonly #pending = new Map<string, Promise<void>>()
+  readonly #closing = new AbortController()
 
   constructor(origin: Origin, clock: Clock) {
     this.#origin = origin
@@ -48,23 +30,30 @@ export class Access {
   }
 
   /**
-   * @param content what is to be given, and the filtered URL from which it came
    * @throws DragonflyError the origin's refusal; SUPERNODE_FAILED where the caller proves nothing about this content: another URL, or an
    *   answer that is not this content, such as a page that asks for a password
    */
-  async check(caller: Caller, content: { fetchedFrom: string; version: Version }): Promise<void> {
-    if (filterUrl(caller.url).url !== content.fetchedFrom) throw notProven()
-    const { generation } = content.version
-    const key = createHash('sha256')
-      .update(JSON.stringify([caller.url, caller.headers, generation]))
-      .digest('base64')
+  async check(caller: Caller, content: FetchedContent): Promise<void> {
+    const key = keyOf(caller, content)
     if ((this.#granted.get(key) ?? Number.NEGATIVE_INFINITY) > this.#clock.now()) return
-    const pending = this.#pending.get(key) ?? this.#ask(caller, content.version, key)
-    this.#pending.set(key, pending)
-    return pending
+    await this.ask(caller, content)
   }
 
-  async #ask(caller: Caller, version: Version, key: string): Promise<void> {
+  /** Like `check`, but the origin's word is one of now. */
+  async ask(caller: Caller, content: FetchedContent): Promise<void> {
+    if (filterUrl(caller.url).url !== content.fetchedFrom) throw notProven()
+    const key = keyOf(caller, content)
+    const pending = this.#pending.get(key) ?? this.#probe(caller, content.version, key)
+    this.#pending.set(key, pending)
+    await pending
+  }
+
+  /** Breaks off all questions. */
+  close(): void {
+    this.#closing.abort(new DragonflyError('CANCELLED', 'the supernode stops'))
+  }
+
+  async #probe(caller: Caller, version: Version, key: string): Promise<void> {
     const controller = new AbortController()
     const cancel = this.#clock.schedule(PROBE_MS, () => {
       controller.abort(
@@ -73,10 +62,13 @@ export class Access {
     })
     try {
       const { url, headers } = caller
-      const answer = await this.#origin.probe({ url, headers, signal: controller.signal })
+      const signal = AbortSignal.any([controller.signal, this.#closing.signal])
+      const answer = await this.#origin.probe({ url, headers, signal })
       if (!isSameContent(version, answer)) throw notProven()
       if (this.#granted.size >= REMEMBERED_MAX) this.#granted.clear()
       this.#granted.set(key, this.#clock.now() + REMEMBERED_MS)
+    } catch (thrown) {
+      throw controller.signal.aborted ? controller.signal.reason : thrown
     } finally {
       cancel()
       this.#pending.delete(key)
@@ -92,9 +84,14 @@ function isSameContent({ validator, layout }: Version, answer: ProbeAnswer): boo
   return answer.validator.lastModified === validator.lastModified
 }
 
-function notProven(): DragonflyError {
+export function notProven(): DragonflyError {
   return new DragonflyError(
     'SUPERNODE_FAILED',
     'the origin did not show that this caller may have this content',
   )
+}
+
+function keyOf(caller: Caller, { fetchedFrom, version }: FetchedContent): string {
+  const said = JSON.stringify([shownBy(caller), fetchedFrom, version.generation])
+  return createHash('sha256').update(said).digest('base64')
 }

@@ -1,62 +1,97 @@
+import { type Caller, isAnonymous, shownBy } from '../core/caller.ts'
 import type { Digest } from '../core/digest.ts'
-import { toDragonflyError } from '../core/error.ts'
+import { type DragonflyError, toDragonflyError } from '../core/error.ts'
 import { filterUrl } from '../core/filter-url.ts'
+import { hasValidator } from '../core/generation.ts'
 import type { Version } from '../core/version.ts'
 import { DownloadRun, type RunObserver } from '../peer/download-run.ts'
 import type { Engine, TaskRequest } from '../peer/engine.ts'
+import type { TaskFile } from '../store/task-file.ts'
 import type { RunResult } from '../wire/local.ts'
-import { type Caller, hasCredentials } from './access.ts'
 
-/** One fetch of a task from its origin, with the credentials of the caller who needed it first; others wait for the same one. */
+/** One fetch of a task from its origin, with the credentials of the caller who needed it; others wait for the same one. */
 export class CdnFill {
   readonly caller: Caller
-  /** The filtered URL, where credentials were used; null for what the public may have. */
-  readonly privateUrl: string | null
-  readonly run: DownloadRun
-  /** The version, once it is settled; rejects if the fetch fails before. */
-  readonly settled: Promise<Version>
+  /** The filtered URL. */
+  readonly fetchedFrom: string
+  /** Resolves when the version is settled; rejects if the fetch fails before. */
+  readonly settled: Promise<void>
+  readonly #clock: Engine['clock']
+  readonly #isNamedByDigest: boolean
+  #run!: DownloadRun
   #settledAt: number | null = null
 
-  private constructor(engine: Engine, caller: Caller, run: DownloadRun, settled: Promise<Version>) {
-    this.caller = caller
-    this.privateUrl = hasCredentials(caller) ? filterUrl(caller.url).url : null
-    this.run = run
-    this.settled = settled.then(version => {
-      this.#settledAt = engine.clock.now()
-      return version
-    })
-    this.settled.catch(() => {})
+  private constructor(request: TaskRequest, settled: Promise<void>, clock: Engine['clock']) {
+    this.caller = { url: request.url, headers: request.headers }
+    this.fetchedFrom = filterUrl(request.url).url
+    this.settled = settled
+    this.#isNamedByDigest = request.expectedDigest !== null
+    this.#clock = clock
+    settled.catch(() => {})
   }
 
-  static async start(engine: Engine, request: TaskRequest, observer: CdnObserver): Promise<CdnFill> {
-    const { promise, resolve, reject } = Promise.withResolvers<Version>()
-    const run = await DownloadRun.start(engine, request, {
+  /** @throws DragonflyError DISK_ERROR, or what `mayUse` throws */
+  static async start(
+    engine: Engine,
+    request: TaskRequest,
+    hooks: { observer: CdnObserver; mayUse(file: TaskFile): Promise<boolean> },
+  ): Promise<CdnFill> {
+    const { observer, mayUse } = hooks
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const fill = new CdnFill(request, promise, engine.clock)
+    fill.#run = await DownloadRun.start(engine, request, {
+      mayUse,
       observer: {
         ...observer,
         onVersion(version) {
-          observer.onVersion(version)
-          resolve(version)
+          fill.#settledAt = engine.clock.now()
+          observer.onVersion(fill, version)
+          resolve()
         },
       },
     })
-    run.done.then(observer.onComplete, thrown => {
+    fill.#run.done.then(observer.onComplete, thrown => {
       const error = toDragonflyError(thrown)
       reject(error)
-      observer.onFailed(error)
+      observer.onFailed(fill, error)
     })
-    return new CdnFill(engine, request, run, promise)
+    return fill
+  }
+
+  get run(): DownloadRun {
+    return this.#run
+  }
+
+  /** As far as it is known; only after `settled`. */
+  get version(): Version {
+    return this.#run.version!
+  }
+
+  /**
+   * What tells this content from other content that is said to have the same digest, before anybody has seen that it has: the place, the
+   * origin's name for the version, and where it has none, who asked. May hold credentials.
+   */
+  get provenance(): string {
+    const { validator } = this.version
+    const asker = hasValidator(validator) ? null : shownBy(this.caller)
+    return JSON.stringify([this.fetchedFrom, validator.etag, validator.lastModified, asker])
+  }
+
+  /** Fetched with nothing but a URL, and known to be what its digest says: whoever names the digest may have it. */
+  get isPublic(): boolean {
+    return this.#isNamedByDigest && isAnonymous(this.caller) && this.#run.isComplete
   }
 
   /** Whether the origin's word is fresh enough for another caller: while the fetch goes on, and `freshMs` after it was given. */
-  isCurrent(now: number, freshMs: number): boolean {
-    if (!this.run.isOver) return true
-    return this.run.isComplete && this.#settledAt !== null && now - this.#settledAt <= freshMs
+  isCurrent(freshMs: number): boolean {
+    if (!this.#run.isOver) return true
+    return this.#run.isComplete && this.#settledAt !== null && this.#clock.now() - this.#settledAt <= freshMs
   }
 }
 
-export type CdnObserver = RunObserver & {
-  onVersion(version: Version): void
+export type CdnObserver = Omit<RunObserver, 'onVersion'> & {
+  onVersion(fill: CdnFill, version: Version): void
   onDigest(digest: Digest): void
   onComplete(result: RunResult): void
-  onFailed(error: ReturnType<typeof toDragonflyError>): void
+  onFailed(fill: CdnFill, error: DragonflyError): void
 }

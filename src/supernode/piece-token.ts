@@ -6,9 +6,22 @@ import type { TaskId } from '../core/task-id.ts'
 
 const SECRET_BYTES = 32
 
-/** Whoever has it may fetch this generation's pieces: HMAC-SHA256 by the supernode, so it proves membership of the swarm. */
-export function pieceToken(secret: Uint8Array, taskId: TaskId, generation: Generation): string {
-  return createHmac('sha256', secret).update(`${taskId}:${generation}`).digest('base64url')
+/** What a token is for. */
+type TokenScope = {
+  readonly taskId: TaskId
+  readonly generation: Generation
+  /**
+   * Where the content came from, if task and generation do not say it: who names a digest and has other content for it must not get a
+   * token that opens what others have.
+   */
+  readonly provenance: string | null
+}
+
+/** Whoever has it may fetch the pieces: HMAC-SHA256 by the supernode, so it proves membership of the swarm. */
+export function pieceToken(secret: Uint8Array, { taskId, generation, provenance }: TokenScope): string {
+  return createHmac('sha256', secret)
+    .update(JSON.stringify([taskId, generation, provenance]))
+    .digest('base64url')
 }
 
 /** The supernode's secret; it stays the same over restarts, so that peers go on serving each other meanwhile. */

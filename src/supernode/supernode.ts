@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { rangeOf } from '../core/caller.ts'
 import type { Clock } from '../core/clock.ts'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
-import { formatHostPort } from '../core/host-port.ts'
+import { formatHostPort, isHostPort } from '../core/host-port.ts'
 import type { Random } from '../core/random.ts'
 import { type TaskId, taskIdOf } from '../core/task-id.ts'
 import { type ControlHandler, type ControlSocket, serveControl } from '../net/control-socket.ts'
@@ -116,6 +117,7 @@ export class Supernode {
   async stop(): Promise<void> {
     this.#cancelSweep()
     this.#stopControl()
+    this.#access.close()
     this.#server.closeAllConnections()
     await new Promise(resolve => this.#server.close(resolve))
     await this.#pieceServer.close()
@@ -185,6 +187,10 @@ export class Supernode {
       throw new DragonflyError('PROTOCOL_VERSION', said)
     }
     const session = new Session(this.#nextHost++, message, socket)
+    // Others are sent there.
+    if (!isHostPort({ host: session.address, port: message.port })) {
+      throw new DragonflyError('PROTOCOL_INVALID', 'a hello names an address that is none')
+    }
     this.#sessions.set(session.host, session)
     this.#hosts.add(session.host, Math.min(Math.max(message.uploadSlots, 1), 64))
     const host = this.#options.advertiseIp ?? socket.localHost
@@ -196,7 +202,8 @@ export class Supernode {
   #handle(session: Session, message: PeerMessage): void {
     switch (message.type) {
       case 'announce':
-        void this.#taskFor(message).announce(session, message)
+        if (isGenuine(message)) void this.#taskFor(message).announce(session, message)
+        else this.#refuse(session, message)
         return
       case 'report':
         return this.#tasks.get(message.taskId)?.report(session, message)
@@ -207,20 +214,26 @@ export class Supernode {
     }
   }
 
-  /** The id must follow from what is announced: otherwise one URL's content could be put in another's place. */
+  /** The channel stays: an older or newer peer may filter URLs otherwise, and its other tasks are in order. */
+  #refuse(session: Session, { taskId }: PeerMessages['announce']): void {
+    const said = 'the task id does not belong to what was announced'
+    session.sendError(taskId, new DragonflyError('SUPERNODE_FAILED', said))
+    this.#options.log.warn({ peer: session.address, taskId, cause: said }, 'announce refused')
+  }
+
   #taskFor(message: PeerMessages['announce']): SwarmTask {
-    const { url, tag, expectedDigest, range } = message
-    const identity = { url, tag, expectedDigest: expectedDigest ?? undefined, range: range ?? undefined }
-    if (taskIdOf(identity, sha256) !== message.taskId) {
-      throw new DragonflyError('PROTOCOL_INVALID', 'the task id does not belong to what was announced')
-    }
     const known = this.#tasks.get(message.taskId)
     if (known) return known
     const task = new SwarmTask(message.taskId, {
       engine: this.#engine,
       hosts: this.#hosts,
       access: this.#access,
-      tokenFor: version => pieceToken(this.#secret, message.taskId, version.generation),
+      tokenFor: ({ generation }, fill) =>
+        pieceToken(this.#secret, {
+          taskId: message.taskId,
+          generation,
+          provenance: message.expectedDigest === null ? null : fill.provenance,
+        }),
       sessionOf: host => this.#sessions.get(host),
       freshMs: this.#options.freshMs,
       window: CONSUMER_WINDOW,
@@ -275,6 +288,15 @@ const NOBODY: PeerMessages['hello'] = {
   address: '',
   port: 0,
   uploadSlots: 1,
+}
+
+/**
+ * The id must follow from what is announced, and so must the range, which is part of it, from the headers that go to the origin: otherwise
+ * one content could be put in another's place.
+ */
+function isGenuine({ taskId, url, tag, headers, expectedDigest, range }: PeerMessages['announce']): boolean {
+  const identity = { url, tag, expectedDigest: expectedDigest ?? undefined, range: range ?? undefined }
+  return taskIdOf(identity, sha256) === taskId && rangeOf(headers) === range
 }
 
 function sha256(bytes: Uint8Array): Uint8Array {

@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { Bitmap } from '../core/bitmap.ts'
 import { DIGEST_BYTES, type Digest } from '../core/digest.ts'
-import { type DragonflyError, isErrorCode } from '../core/error.ts'
-import { pieceCount } from '../core/piece-layout.ts'
+import { isErrorCode } from '../core/error.ts'
+import { PIECE_COUNT_MAX, pieceCount } from '../core/piece-layout.ts'
 import type { TaskId } from '../core/task-id.ts'
 import type { Version } from '../core/version.ts'
 import type { PieceContent } from '../net/piece-content.ts'
@@ -10,15 +9,17 @@ import type { Engine } from '../peer/engine.ts'
 import type { HostId, Hosts } from '../swarm/hosts.ts'
 import { type ConsumerReport, TaskSwarm } from '../swarm/task-swarm.ts'
 import type { PeerMessages, SupernodeMessages } from '../wire/control.ts'
-import { type Access, type Caller, hasCredentials } from './access.ts'
-import { CdnFill } from './cdn-fill.ts'
+import type { Access } from './access.ts'
+import { CdnCopy } from './cdn-copy.ts'
+import type { CdnFill, CdnObserver } from './cdn-fill.ts'
 import { SEED_HOST, type Session } from './session.ts'
 
-export type SwarmTaskOptions = {
+type SwarmTaskOptions = {
   readonly engine: Engine
   readonly hosts: Hosts
   readonly access: Access
-  tokenFor(version: Version): string
+  /** Authorises fetching this version's pieces as this fetch got them. */
+  tokenFor(version: Version, fill: CdnFill): string
   sessionOf(host: HostId): Session | undefined
   /** How long after the origin was asked its answer also serves others. */
   readonly freshMs: number
@@ -29,15 +30,12 @@ export type SwarmTaskOptions = {
 const INLINE_BYTES_MAX = 64 * 1024
 const TICK_MS = 250
 const STATUS_EVERY_TICKS = 8
-const FAILURE_REMEMBERED_MS = 1_000
 
 /** One task at the supernode: its CDN copy, its swarm, and the messages between the two and the members. */
 export class SwarmTask {
   readonly taskId: TaskId
   readonly #options: SwarmTaskOptions
-  #fill: CdnFill | null = null
-  #starting: Promise<CdnFill> | null = null
-  #failure: { error: DragonflyError; until: number } | null = null
+  readonly #copy: CdnCopy
   #version: Version | null = null
   #digest: Digest | null = null
   #token = ''
@@ -46,22 +44,31 @@ export class SwarmTask {
   #isFlushDue = false
   #cancelTick: (() => void) | null = null
   #ticks = 0
-  #pastOriginBytes = 0
+  #announcing = 0
 
   constructor(taskId: TaskId, options: SwarmTaskOptions) {
     this.taskId = taskId
     this.#options = options
+    const { engine, access, freshMs } = options
+    this.#copy = new CdnCopy({
+      taskId,
+      engine,
+      access,
+      freshMs,
+      observer: this.#observer(),
+      isWanted: () => (this.#swarm?.consumerCount ?? 0) > 0,
+    })
   }
 
   /** What the piece server may serve of it. */
   get content(): { content: PieceContent; token: string } | null {
-    const file = this.#fill?.run.file
-    return file && this.#fill?.run.version && this.#token ? { content: file, token: this.#token } : null
+    const file = this.#copy.fill?.run.file
+    return file && this.#token ? { content: file, token: this.#token } : null
   }
 
   /** Read from the origin since the task came into memory. */
   get originBytes(): number {
-    return this.#pastOriginBytes + (this.#fill?.run.originBytes ?? 0)
+    return this.#copy.originBytes
   }
 
   get memberCount(): number {
@@ -70,19 +77,23 @@ export class SwarmTask {
 
   /** Nobody needs it at the moment, and it is at rest. */
   get isIdle(): boolean {
-    return this.memberCount === 0 && this.#starting === null && (this.#fill === null || this.#fill.run.isOver)
+    return this.memberCount === 0 && this.#announcing === 0 && this.#copy.isAtRest
   }
 
   /** Lets the member in, or tells it why not. */
   async announce(session: Session, message: PeerMessages['announce']): Promise<void> {
+    this.#announcing++
     try {
-      const fill = await this.#currentFill(message)
-      const version = await fill.settled
-      const { lengthBytes } = version.layout
-      if (lengthBytes !== null && lengthBytes <= INLINE_BYTES_MAX) await fill.run.done
-      if (session.isOpen) await this.#admit(session, message)
+      while (session.isOpen) {
+        const fill = await this.#copy.fillFor(message)
+        const { lengthBytes } = fill.version.layout
+        if (lengthBytes !== null && lengthBytes <= INLINE_BYTES_MAX) await fill.run.done
+        if (await this.#admit(session, message, fill)) return
+      }
     } catch (thrown) {
       session.sendError(this.taskId, thrown)
+    } finally {
+      this.#announcing--
     }
   }
 
@@ -98,42 +109,16 @@ export class SwarmTask {
 
   async close(): Promise<void> {
     this.#cancelTick?.()
-    await this.#fill?.run.close()
-    await this.#fill?.run.file?.close()
+    await this.#copy.close()
   }
 
   #now(): number {
     return this.#options.engine.clock.now()
   }
 
-  /** The fetch whose answer this caller may rely on: the present one if the origin lets the caller in, else a new one. */
-  async #currentFill(message: PeerMessages['announce']): Promise<CdnFill> {
-    for (;;) {
-      const present = this.#starting ? await this.#starting : this.#fill
-      if (!present?.isCurrent(this.#now(), this.#options.freshMs)) {
-        if (this.#starting) continue
-        const isRemembered = this.#failure !== null && this.#now() < this.#failure.until
-        if (this.#failure && isRemembered && !hasCredentials(message)) throw this.#failure.error
-        return this.#startFill(message)
-      }
-      let version: Version
-      try {
-        version = await present.settled
-      } catch (thrown) {
-        if (hasCredentials(message) && !isSameCaller(message, present.caller)) continue
-        throw thrown
-      }
-      const { privateUrl } = present
-      if (privateUrl !== null) await this.#options.access.check(message, { fetchedFrom: privateUrl, version })
-      return present
-    }
-  }
-
-  #startFill(message: PeerMessages['announce']): Promise<CdnFill> {
-    const { url, headers, tag, expectedDigest, range } = message
-    const request = { taskId: this.taskId, url, headers, name: this.taskId, tag, expectedDigest, range }
-    this.#starting = CdnFill.start(this.#options.engine, request, {
-      onVersion: version => this.#onVersion(version),
+  #observer(): CdnObserver {
+    return {
+      onVersion: (fill, version) => this.#onVersion(fill, version),
       onPiece: piece => this.#onPiece(piece),
       onLength: lengthBytes => this.#onLength(lengthBytes),
       onDigest: digest => {
@@ -146,20 +131,14 @@ export class SwarmTask {
           'task complete at cdn',
         )
       },
-      onFailed: error => this.#onFailed(error),
-    }).finally(() => {
-      this.#starting = null
-    })
-    return this.#starting.then(fill => {
-      this.#pastOriginBytes = this.originBytes
-      this.#fill = fill
-      return fill
-    })
+      onFailed: (_, { code, message }) => this.#dropSwarm({ code, message }),
+    }
   }
 
-  #onVersion(version: Version): void {
-    this.#failure = null
-    if (this.#version?.generation === version.generation && this.#swarm) return
+  /** A swarm goes on as long as the token does: it names the generation and, where that does not, the place that it came from. */
+  #onVersion(fill: CdnFill, version: Version): void {
+    const token = this.#options.tokenFor(version, fill)
+    if (this.#token === token && this.#swarm) return
     this.#dropSwarm({
       code: 'ORIGIN_CHANGED',
       message: 'the content at the origin changed during the download',
@@ -167,9 +146,11 @@ export class SwarmTask {
     const { hosts, engine, window } = this.#options
     this.#version = version
     this.#digest = null
-    this.#token = this.#options.tokenFor(version)
+    this.#token = token
     const count = version.layout.lengthBytes === null ? null : pieceCount(version.layout)
     this.#swarm = new TaskSwarm({ hosts, seed: SEED_HOST, random: engine.random, window }, count)
+    // What an earlier run left on disk is not announced piece by piece.
+    for (const piece of fill.run.file?.held.members() ?? []) this.#swarm.offerSeedPiece(piece, this.#now())
   }
 
   #onPiece(piece: number): void {
@@ -181,15 +162,10 @@ export class SwarmTask {
   #onLength(lengthBytes: number): void {
     if (!this.#version || !this.#swarm) return
     this.#version = { ...this.#version, layout: { ...this.#version.layout, lengthBytes } }
+    // Whoever has every piece by now still waits for the length.
+    const waiting = [...this.#swarm.consumers()]
     this.#swarm.seal(pieceCount(this.#version.layout))
-    this.#broadcast(this.#news())
-  }
-
-  #onFailed(error: DragonflyError): void {
-    const { code, message } = error
-    this.#options.engine.log.warn({ taskId: this.taskId, code, cause: message }, 'task failed at cdn')
-    this.#failure = { error, until: this.#now() + FAILURE_REMEMBERED_MS }
-    this.#dropSwarm({ code, message })
+    this.#broadcast(this.#news(), waiting)
   }
 
   /** Members that are not done cannot go on; the others keep what they have. */
@@ -197,6 +173,7 @@ export class SwarmTask {
     const swarm = this.#swarm
     this.#swarm = null
     this.#version = null
+    this.#token = ''
     this.#newPieces = []
     if (!swarm) return
     for (const host of swarm.consumers()) {
@@ -205,28 +182,22 @@ export class SwarmTask {
     swarm.dissolve()
   }
 
-  async #admit(session: Session, message: PeerMessages['announce']): Promise<void> {
-    const layout = await this.#layoutMessage()
-    const [version, swarm] = [this.#version, this.#swarm]
-    if (!layout || !version || !swarm || !session.isOpen) return
-    session.send(layout)
+  /** Returns false where the copy is another one by now, which this caller has not been let in to. */
+  async #admit(session: Session, message: PeerMessages['announce'], fill: CdnFill): Promise<boolean> {
+    const inline = await readInline(fill)
+    const [version, swarm, news] = [this.#version, this.#swarm, this.#news()]
+    if (this.#copy.fill !== fill || !version || !swarm || !news) return false
+    if (!session.isOpen) return true
+    session.send({ ...news, ...this.#packDigests([...fill.run.digests.known()]), inline })
     const isSame =
       message.generation === version.generation && message.pieceLength === version.layout.pieceLength
-    const size = swarm.pieceCount ?? message.held.length * 8
+    const size = Math.min(swarm.pieceCount ?? message.held.length * 8, PIECE_COUNT_MAX)
     const held = isSame ? Bitmap.decode(message.held, size) : new Bitmap(0)
-    swarm.join(session.host, held.members(), this.#now())
+    // What came with the layout needs no assignment.
+    swarm.join(session.host, inline ? [0] : held.members(), this.#now())
     this.#flushSoon()
     this.#tickSoon()
-  }
-
-  async #layoutMessage(): Promise<SupernodeMessages['layout'] | null> {
-    const file = this.#fill?.run.file
-    if (!file || !this.#version) return null
-    const { lengthBytes } = this.#version.layout
-    const isInline = lengthBytes !== null && lengthBytes > 0 && lengthBytes <= INLINE_BYTES_MAX
-    const inline = isInline && file.isComplete ? await readFile(file.path) : null
-    const news = this.#news()
-    return news && { ...news, ...this.#packDigests([...file.digests.known()]), inline }
+    return true
   }
 
   /** The layout without digests. */
@@ -250,7 +221,7 @@ export class SwarmTask {
   }
 
   #packDigests(pieces: number[]): { pieces: number[]; digests: Uint8Array } {
-    const known = this.#fill!.run.digests
+    const known = this.#copy.fill!.run.digests
     const digests = new Uint8Array(pieces.length * DIGEST_BYTES)
     pieces.forEach((piece, i) => {
       digests.set(known.get(piece)!, i * DIGEST_BYTES)
@@ -260,9 +231,10 @@ export class SwarmTask {
 
   #broadcast(
     message: SupernodeMessages['layout'] | SupernodeMessages['digests'] | SupernodeMessages['status'] | null,
+    hosts: Iterable<HostId> = this.#swarm?.consumers() ?? [],
   ): void {
-    if (!message || !this.#swarm) return
-    for (const host of this.#swarm.consumers()) this.#options.sessionOf(host)?.send(message)
+    if (!message) return
+    for (const host of hosts) this.#options.sessionOf(host)?.send(message)
   }
 
   /** Digests and assignments that came up in one turn of the event loop go out together. */
@@ -277,7 +249,7 @@ export class SwarmTask {
 
   #flush(): void {
     if (!this.#swarm) return
-    if (this.#newPieces.length > 0 && this.#fill) {
+    if (this.#newPieces.length > 0 && this.#copy.fill) {
       this.#broadcast({
         type: 'digests',
         taskId: this.taskId,
@@ -306,8 +278,14 @@ export class SwarmTask {
   }
 }
 
-function isSameCaller(a: Caller, b: Caller): boolean {
-  return a.url === b.url && JSON.stringify(a.headers) === JSON.stringify(b.headers)
+/** The whole content, where that is small and here. */
+async function readInline({ run }: CdnFill): Promise<Uint8Array | null> {
+  const { file } = run
+  const lengthBytes = run.version?.layout.lengthBytes
+  if (!file?.isComplete || !lengthBytes || lengthBytes > INLINE_BYTES_MAX) return null
+  const content = new Uint8Array(lengthBytes)
+  const count = await file.read(content, 0).catch(() => 0)
+  return count === lengthBytes ? content : null
 }
 
 function readReport(message: PeerMessages['report']): ConsumerReport {

@@ -1,10 +1,20 @@
-import { assert } from '../core/assert.ts'
 import type { ErrorCode } from '../core/error.ts'
-import { PIECE_COUNT_MAX } from '../core/piece-layout.ts'
 import type { Random } from '../core/random.ts'
 import { pickIndex } from '../core/random.ts'
 import type { HostId, Hosts } from './hosts.ts'
-import { avoids, isIsolated, isUnreliableWitness, type Member, newMember } from './member.ts'
+import { HungryQueue } from './hungry-queue.ts'
+import {
+  avoid,
+  avoids,
+  isAwaiting,
+  isIsolated,
+  isLateFrom,
+  isUnreliableWitness,
+  type Member,
+  newMember,
+  onTimeCount,
+} from './member.ts'
+import { PieceTable } from './piece-table.ts'
 
 /**
  * The swarm of one generation of one task: who holds which piece, who shall fetch which piece from whom. Synchronous and free of I/O:
@@ -19,29 +29,35 @@ export type ConsumerReport = {
   readonly failed: readonly { piece: number; source: HostId; code: ErrorCode }[]
   readonly released: readonly { piece: number; source: HostId }[]
   readonly slow: readonly number[]
-  /** Pieces that the consumer fetched from the origin by itself. */
+  /** Pieces that the consumer holds without having been assigned them, such as those from the origin. */
   readonly fromOrigin: readonly number[]
 }
 
-export type SwarmOptions = {
+type SwarmOptions = {
   readonly hosts: Hosts
   readonly seed: HostId
   readonly random: Random
-  /** Pieces a consumer may have on their way at once. */
+  /** Pieces a consumer may have on their way at once, not counting late ones; and never more than twice as many with them. */
   readonly window: number
 }
 
 /** Sources looked at per decision. */
 const SOURCE_SAMPLE = 8
-/** Waiting consumers looked at per event. */
+/** Waiting consumers looked at in vain per event. */
 const HUNGRY_SAMPLE = 16
 /** Pieces that a member may always ask of one source at once: one is sent while the next is asked for. */
 const SHARE_MIN = 2
 /** A member without company may have more on its way: there is nobody to share with soon. */
 const LONE_WINDOW = 8
+/** A piece that takes longer has its slot no more: whoever never fetches or never says so must not keep the others waiting. */
+const SLOT_MS = 15_000
 const AVOID_GONE_MS = 5_000
 const AVOID_BUSY_MS = 200
-const AVOID_FOREVER = Number.POSITIVE_INFINITY
+/** The seed is often the only source, so it is asked again soon at first; each failure in a row doubles the pause up to this. */
+const AVOID_SEED_MAX_MS = 5_000
+const AVOID_MAX_MS = 10 * 60_000
+/** Pieces that one member can make us believe a source does not hold; a source that lacks more of what it claims is a liar, or the member. */
+const DENIALS_MAX = 4
 
 export class TaskSwarm {
   readonly #hosts: Hosts
@@ -52,14 +68,8 @@ export class TaskSwarm {
   /** Members that hold at least one piece, in no order. */
   readonly #sources: Member[] = []
   /** Consumers with room in their window for which nothing was found, longest waiting first. */
-  readonly #hungry = new Set<Member>()
-  #size: number
-  /** Final number of pieces, null while the origin has not ended. */
-  #pieceCount: number | null
-  /** Which pieces the seed offers, as 0/1. */
-  #seedHolds: Uint8Array
-  /** Per piece: members (without the seed) that hold it or are fetching it. */
-  #copies: Uint32Array
+  readonly #hungry = new HungryQueue()
+  readonly #pieces: PieceTable
   #assignments: Assignment[] = []
 
   constructor(options: SwarmOptions, pieceCount: number | null) {
@@ -67,10 +77,7 @@ export class TaskSwarm {
     this.#seed = options.seed
     this.#random = options.random
     this.#window = options.window
-    this.#pieceCount = pieceCount
-    this.#size = pieceCount ?? 64
-    this.#seedHolds = new Uint8Array(this.#size)
-    this.#copies = new Uint32Array(this.#size)
+    this.#pieces = new PieceTable(pieceCount, options.random)
   }
 
   get memberCount(): number {
@@ -78,7 +85,7 @@ export class TaskSwarm {
   }
 
   get pieceCount(): number | null {
-    return this.#pieceCount
+    return this.#pieces.count
   }
 
   isMember(host: HostId): boolean {
@@ -105,24 +112,31 @@ export class TaskSwarm {
   /** The origin has ended: the number of pieces is final. */
   seal(pieceCount: number): void {
     this.#growTo(pieceCount)
-    this.#pieceCount = pieceCount
-    for (const member of this.#hungry) if (this.#isSatisfied(member)) this.#hungry.delete(member)
+    this.#pieces.seal(pieceCount)
+    for (const member of this.#members.values()) {
+      for (const piece of member.held.members()) if (piece >= pieceCount) this.#unhold(member, piece)
+      if (this.#isSatisfied(member)) this.#hungry.delete(member)
+    }
   }
 
   /** The seed holds one more verified piece. */
   offerSeedPiece(piece: number, now: number): void {
     this.#growTo(piece + 1)
-    this.#seedHolds[piece] = 1
+    this.#pieces.offer(piece)
     this.#feedHungry(now)
   }
 
-  /** A host joins or announces again; what it says it holds replaces what was known. */
+  /**
+   * A host joins or announces again; what it says it holds replaces what was known.
+   * @param held ascending; what lies beyond the pieces known to exist is passed over
+   */
   join(host: HostId, held: Iterable<number>, now: number): void {
+    const before = this.#members.get(host)
     this.#remove(host)
-    const member = newMember(host, this.#size)
+    const member = newMember(host, this.#pieces.size, before)
     this.#members.set(host, member)
     for (const piece of held) {
-      if (this.#pieceCount !== null && piece >= this.#pieceCount) break
+      if (!this.#pieces.has(piece)) break
       this.#hold(member, piece)
     }
     this.#hungry.add(member)
@@ -138,12 +152,25 @@ export class TaskSwarm {
     if (!member) return
     for (const { piece, source } of report.done) {
       this.#settle(member, piece, source)
-      if (this.#isPiece(piece)) this.#hold(member, piece)
+      if (!avoids(member, source, now)) member.avoided.delete(source)
+      if (this.#pieces.has(piece)) this.#hold(member, piece)
     }
-    for (const piece of report.fromOrigin) if (this.#isPiece(piece)) this.#hold(member, piece)
-    for (const { piece, source } of report.released) this.#settle(member, piece, source)
+    for (const piece of report.fromOrigin) if (this.#pieces.has(piece)) this.#hold(member, piece)
+    for (const { piece, source } of report.released) {
+      const isLate = member.outstanding.some(
+        entry => entry.isLate && entry.piece === piece && entry.source === source,
+      )
+      // Given up because another source was faster.
+      if (this.#settle(member, piece, source) && isLate)
+        this.#avoid(member, source, { code: 'SOURCE_SLOW', now })
+    }
     for (const failure of report.failed) this.#onFailure(member, failure, now)
-    for (const piece of report.slow) if (this.#isPiece(piece)) member.slow.add(piece)
+    for (const piece of report.slow) {
+      if (isAwaiting(member, piece) && !member.hedged.has(piece) && !member.held.has(piece))
+        member.slow.add(piece)
+      const late = member.outstanding.find(entry => entry.piece === piece && !entry.isLate)
+      if (late) late.isLate = true
+    }
     // Behind those who wait already: otherwise the first to come keeps every slot that it frees.
     this.#feedHungry(now)
     this.#serve(member, now)
@@ -151,6 +178,7 @@ export class TaskSwarm {
 
   /** Time passes: avoided sources may be asked again, starving consumers are looked at again. */
   tick(now: number): void {
+    for (const member of this.#members.values()) this.#expireSlots(member, now)
     this.#feedHungry(now)
   }
 
@@ -162,18 +190,13 @@ export class TaskSwarm {
   }
 
   #isSatisfied(member: Member): boolean {
-    return this.#pieceCount !== null && member.held.count >= this.#pieceCount
-  }
-
-  #isPiece(piece: number): boolean {
-    return piece < (this.#pieceCount ?? this.#size)
+    return this.#pieces.count !== null && member.held.count >= this.#pieces.count
   }
 
   #hold(member: Member, piece: number): void {
-    this.#growTo(piece + 1)
     member.slow.delete(piece)
     if (!member.held.add(piece)) return
-    if (member.covered.add(piece)) this.#copies[piece]++
+    if (member.covered.add(piece)) this.#pieces.addCopy(piece)
     if (member.held.count === 1) this.#sources.push(member)
   }
 
@@ -181,10 +204,13 @@ export class TaskSwarm {
   #settle(member: Member, piece: number, source: HostId): boolean {
     const at = member.outstanding.findIndex(entry => entry.piece === piece && entry.source === source)
     if (at < 0) return false
-    member.outstanding.splice(at, 1)
-    this.#hosts.free(source)
-    const isStillComing = member.outstanding.some(entry => entry.piece === piece)
-    if (!isStillComing && !member.held.has(piece) && member.covered.delete(piece)) this.#copies[piece]--
+    const [ended] = member.outstanding.splice(at, 1)
+    this.#freeSlot(ended)
+    const isHedged = member.hedged.delete(piece)
+    if (!isAwaiting(member, piece)) {
+      member.slow.delete(piece)
+      if (!member.held.has(piece) && member.covered.delete(piece)) this.#pieces.removeCopy(piece)
+    } else if (isHedged && !member.held.has(piece)) member.slow.add(piece)
     return true
   }
 
@@ -194,88 +220,129 @@ export class TaskSwarm {
     const sourceMember = this.#members.get(source)
     if (code === 'DIGEST_MISMATCH' || code === 'PROTOCOL_INVALID') {
       member.accused.add(source)
-      if (source !== this.#seed) member.avoided.set(source, AVOID_FOREVER)
       sourceMember?.accusers.add(member.host)
-    } else if (code === 'PIECE_NOT_HELD' || code === 'TASK_UNKNOWN') {
-      if (sourceMember) this.#unhold(sourceMember, piece)
-      member.avoided.set(source, now + AVOID_BUSY_MS)
-    } else {
-      member.avoided.set(source, now + (code === 'SOURCE_BUSY' ? AVOID_BUSY_MS : AVOID_GONE_MS))
+    } else if ((code === 'PIECE_NOT_HELD' || code === 'TASK_UNKNOWN') && sourceMember) {
+      const denials = (member.denials.get(source) ?? 0) + 1
+      member.denials.set(source, denials)
+      if (denials <= DENIALS_MAX) this.#unhold(sourceMember, piece)
     }
-    if (source === this.#seed) member.avoided.set(source, now + AVOID_BUSY_MS)
+    this.#avoid(member, source, { code, now })
+  }
+
+  /** A consumer does not ask a source that failed it, for a while that grows if it goes on failing. */
+  #avoid(member: Member, source: HostId, { code, now }: { code: ErrorCode; now: number }): void {
+    const isSeed = source === this.#seed
+    const mostMs = isSeed ? AVOID_SEED_MAX_MS : AVOID_MAX_MS
+    const isLie = code === 'DIGEST_MISMATCH' || code === 'PROTOCOL_INVALID'
+    const isDenied = code === 'PIECE_NOT_HELD' || code === 'TASK_UNKNOWN'
+    if (code === 'SOURCE_BUSY') avoid(member, source, { now, leastMs: AVOID_BUSY_MS, mostMs: AVOID_BUSY_MS })
+    else if (isSeed) avoid(member, source, { now, leastMs: AVOID_BUSY_MS, mostMs })
+    else if (isLie || (member.denials.get(source) ?? 0) >= DENIALS_MAX)
+      avoid(member, source, { now, leastMs: Number.POSITIVE_INFINITY, mostMs: Number.POSITIVE_INFINITY })
+    else avoid(member, source, { now, leastMs: isDenied ? AVOID_BUSY_MS : AVOID_GONE_MS, mostMs })
   }
 
   #unhold(member: Member, piece: number): void {
     if (!member.held.delete(piece)) return
-    if (member.covered.delete(piece)) this.#copies[piece]--
+    if (!isAwaiting(member, piece) && member.covered.delete(piece)) this.#pieces.removeCopy(piece)
     if (member.held.count === 0) this.#sources.splice(this.#sources.indexOf(member), 1)
   }
 
   #remove(host: HostId): boolean {
     const member = this.#members.get(host)
     if (!member) return false
-    for (const { source } of member.outstanding) this.#hosts.free(source)
-    for (const piece of member.covered.members()) this.#copies[piece]--
+    this.#withdrawUntaken(host)
+    for (const entry of member.outstanding) this.#freeSlot(entry)
+    for (const piece of member.covered.members()) this.#pieces.removeCopy(piece)
     if (member.held.count > 0) this.#sources.splice(this.#sources.indexOf(member), 1)
     this.#hungry.delete(member)
     this.#members.delete(host)
     return true
   }
 
-  /** Gives waiting consumers another chance, in the order of their waiting. */
-  #feedHungry(now: number): void {
-    let looked = 0
-    for (const member of [...this.#hungry]) {
-      if (looked++ >= HUNGRY_SAMPLE) break
-      this.#hungry.delete(member)
-      this.#serve(member, now)
+  #expireSlots(member: Member, now: number): void {
+    for (const entry of member.outstanding) {
+      if (now < entry.slotUntil) continue
+      this.#freeSlot(entry)
+      entry.isLate = true
     }
   }
 
-  /** Fills the member's window as far as sources can be found. */
-  #serve(member: Member, now: number): void {
+  #freeSlot(entry: Member['outstanding'][number]): void {
+    if (entry.slotUntil === Number.POSITIVE_INFINITY) return
+    entry.slotUntil = Number.POSITIVE_INFINITY
+    this.#hosts.free(entry.source)
+  }
+
+  /** What nobody has been told yet need not happen: a host that is gone is neither consumer nor source. */
+  #withdrawUntaken(host: HostId): void {
+    this.#assignments = this.#assignments.filter(({ consumer, piece, source }) => {
+      if (consumer !== host && source !== host) return true
+      const waiting = consumer === host ? undefined : this.#members.get(consumer)
+      if (waiting && this.#settle(waiting, piece, source)) this.#hungry.add(waiting)
+      return false
+    })
+  }
+
+  /** Gives waiting consumers another chance, in the order of their waiting, until a few of them found nothing. */
+  #feedHungry(now: number): void {
+    let inVain = 0
+    for (let left = this.#hungry.size; left > 0 && inVain < HUNGRY_SAMPLE; left--) {
+      const member = this.#hungry.takeFirst()
+      if (member && !this.#serve(member, now)) inVain++
+    }
+  }
+
+  /** Fills the member's window as far as sources can be found. Returns whether there was one. */
+  #serve(member: Member, now: number): boolean {
     const window = Math.max(this.#window, Math.ceil(LONE_WINDOW / this.#members.size))
-    while (member.outstanding.length < window) {
+    let isServed = false
+    if (this.#isSatisfied(member)) return false
+    while (onTimeCount(member) < window && member.outstanding.length < 2 * window) {
       const found = this.#pick(member, now)
       if (!found) {
-        if (!this.#isSatisfied(member)) this.#hungry.add(member)
-        return
+        this.#hungry.add(member)
+        return isServed
       }
-      this.#assign(member, found.piece, found.source)
+      this.#assign(member, found, now)
+      isServed = true
     }
     this.#hungry.delete(member)
+    return isServed
   }
 
-  #assign(member: Member, piece: number, source: HostId): void {
-    member.outstanding.push({ piece, source })
-    member.slow.delete(piece)
-    if (member.covered.add(piece)) this.#copies[piece]++
+  #assign(member: Member, { piece, source }: { piece: number; source: HostId }, now: number): void {
+    member.outstanding.push({ piece, source, isLate: false, slotUntil: now + SLOT_MS })
+    if (member.slow.delete(piece)) member.hedged.add(piece)
+    if (member.covered.add(piece)) this.#pieces.addCopy(piece)
     this.#hosts.occupy(source)
     this.#assignments.push({ consumer: member.host, piece, source })
   }
 
   /**
    * Piece and source for a consumer, or null. Peers come first; the seed injects pieces that no peer has or awaits, and serves
-   * second copies only to a consumer that has nothing on its way, so that it is not the bottleneck that it could be.
+   * second copies only to a consumer that has nothing on its way in time, so that it is not the bottleneck that it could be.
    */
   #pick(member: Member, now: number): { piece: number; source: HostId } | null {
     const seedMayServe = this.#mayAsk(member, this.#seed, now)
     if (seedMayServe) {
-      const fresh = this.#rarest(member, this.#seedHolds, 0)
+      const fresh = this.#pieces.firstFresh()
       if (fresh >= 0) return { piece: fresh, source: this.#seed }
     }
     const fromPeer = isUnreliableWitness(member) ? null : this.#pickFromPeers(member, now)
     if (fromPeer) return fromPeer
-    const isStarving = member.outstanding.length === 0 || member.slow.size > 0
+    const isStarving = member.slow.size > 0 || onTimeCount(member) === 0
     if (!seedMayServe || !isStarving) return null
-    const any = this.#rarest(member, this.#seedHolds, Number.POSITIVE_INFINITY)
+    const any = this.#pieces.rarestOffered(member.covered)
     if (any >= 0) return { piece: any, source: this.#seed }
-    return this.#second(member, this.#seed, piece => this.#seedHolds[piece] === 1)
+    return this.#second(member, this.#seed, piece => this.#pieces.isOffered(piece))
   }
 
   /** No member takes more than its share of a source's slots, as long as there are others who could use them. */
   #mayAsk(member: Member, source: HostId, now: number): boolean {
     if (avoids(member, source, now) || !this.#hosts.hasFreeSlot(source)) return false
+    // The seed is slow where many want something of it, and is often the only one.
+    if (source !== this.#seed && isLateFrom(member, source)) return false
     const share = Math.max(SHARE_MIN, Math.ceil(this.#hosts.slotsOf(source) / this.#members.size))
     return member.outstanding.filter(entry => entry.source === source).length < share
   }
@@ -285,9 +352,9 @@ export class TaskSwarm {
     let bestCopies = Number.POSITIVE_INFINITY
     let bestUtilisation = Number.POSITIVE_INFINITY
     for (const source of this.#sampleSources(member, now)) {
-      const piece = this.#rarestHeldBy(member, source)
+      const piece = this.#pieces.rarestHeld(source.held, member.covered)
       if (piece < 0) continue
-      const copies = this.#copies[piece]
+      const copies = this.#pieces.copiesOf(piece)
       const utilisation = this.#hosts.utilisation(source.host)
       if (copies < bestCopies || (copies === bestCopies && utilisation < bestUtilisation)) {
         best = { piece, source: source.host }
@@ -319,40 +386,6 @@ export class TaskSwarm {
     }
   }
 
-  /** The rarest piece of `offer` (0/1 per piece) that the member lacks, with at most `maxCopies` copies; -1 if there is none. */
-  #rarest(member: Member, offer: Uint8Array, maxCopies: number): number {
-    const end = this.#pieceCount ?? this.#size
-    const offset = maxCopies === 0 ? 0 : pickIndex(this.#random, Math.max(1, end))
-    let best = -1
-    let bestCopies = Number.POSITIVE_INFINITY
-    for (let i = 0; i < end; i++) {
-      const piece = (i + offset) % end
-      if (offer[piece] === 0 || this.#copies[piece] >= bestCopies || member.covered.has(piece)) continue
-      best = piece
-      bestCopies = this.#copies[piece]
-      if (bestCopies === 0) break
-    }
-    return best >= 0 && bestCopies <= maxCopies ? best : -1
-  }
-
-  #rarestHeldBy(member: Member, source: Member): number {
-    const { held } = source
-    const offset = pickIndex(this.#random, Math.max(1, held.size))
-    let best = -1
-    let bestCopies = Number.POSITIVE_INFINITY
-    for (const [from, to] of [
-      [offset, held.size],
-      [0, offset],
-    ]) {
-      for (let piece = held.firstHeld(from); piece < to; piece = held.firstHeld(piece + 1)) {
-        if (this.#copies[piece] >= bestCopies || member.covered.has(piece)) continue
-        best = piece
-        bestCopies = this.#copies[piece]
-      }
-    }
-    return best
-  }
-
   /** A second source for a piece that is late from its first. */
   #second(
     member: Member,
@@ -366,19 +399,12 @@ export class TaskSwarm {
     return null
   }
 
+  /** Only the seed makes a task grow. */
   #growTo(size: number): void {
-    assert(size <= PIECE_COUNT_MAX, 'piece count is within its limit')
-    if (size <= this.#size) return
-    this.#size = Math.max(size, Math.min(this.#size * 2, PIECE_COUNT_MAX))
-    const seedHolds = new Uint8Array(this.#size)
-    seedHolds.set(this.#seedHolds)
-    this.#seedHolds = seedHolds
-    const copies = new Uint32Array(this.#size)
-    copies.set(this.#copies)
-    this.#copies = copies
+    if (!this.#pieces.growTo(size)) return
     for (const member of this.#members.values()) {
-      member.held.resize(this.#size)
-      member.covered.resize(this.#size)
+      member.held.resize(this.#pieces.size)
+      member.covered.resize(this.#pieces.size)
     }
   }
 }

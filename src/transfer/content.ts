@@ -38,8 +38,14 @@ export class Content {
     )
   }
 
+  /** Whether both count pieces alike. What an origin says has no pieces; what a supernode says has. */
+  isCutAs(other: Version): boolean {
+    return this.version?.layout.pieceLength === other.layout.pieceLength
+  }
+
   /** Begins with nothing of another version. */
   adopt(version: Version): void {
+    this.#digests.clear()
     this.version = version
     this.held = new Bitmap(this.pieceCount ?? 64)
   }

@@ -8,9 +8,13 @@ export type DownloadLimits = {
   readonly perSource: number
   /** How long a lost supernode is awaited before the peer goes on alone; jittered. */
   readonly graceMs: number
-  /** A supernode without any message about the task for so long counts as lost. */
+  /** A supernode that has let the peer in counts as lost without any message about the task for so long; it sends a status meanwhile. */
   readonly silenceMs: number
-  /** Alone and without any byte for so long: the download fails. */
+  /**
+   * Alone and without any byte for so long: the download fails. With a supernode but without the layout, or without any byte to the peer
+   * or the CDN, for twice as long: the peer goes on alone. It waits longer than the CDN, whose origin may take a minute to answer, so
+   * that the CDN can say what is wrong. Bytes that end in failure again and again do not count.
+   */
   readonly stallMs: number
   /** Tries at the origin without a new piece in between. */
   readonly originTries: number

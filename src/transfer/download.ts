@@ -1,14 +1,24 @@
 import type { Digest } from '../core/digest.ts'
-import { ERROR_TABLE, type ErrorCode } from '../core/error.ts'
+import type { ErrorCode } from '../core/error.ts'
 import { jitter, type Random } from '../core/random.ts'
 import type { Version } from '../core/version.ts'
 import { Content } from './content.ts'
 import type { DownloadLimits, DownloadStart } from './download-options.ts'
-import type { DownloadEffect, DownloadEvent, OriginMode, PieceFrom, SourceId, WaitReason } from './events.ts'
-import { InFlight } from './in-flight.ts'
-import { KnownSources } from './known-sources.ts'
+import {
+  type DownloadEffect,
+  type DownloadEvent,
+  HANDLED_WHILE_PREPARING,
+  type InsideEvent,
+  type PieceFrom,
+  type SourceId,
+  type WaitReason,
+} from './events.ts'
+import { Exchange } from './exchange.ts'
+import { isDiscarding, isOfSupernode, mayAskOriginAgain } from './failure.ts'
+import { pickStretch } from './origin-stretch.ts'
 import { OriginTurn } from './origin-turn.ts'
-import { emptyReport, type ReportBatch } from './report-batch.ts'
+import { Progress } from './progress.ts'
+import type { ReportBatch } from './report-batch.ts'
 import { SupernodeView } from './supernode-view.ts'
 import { Waits } from './waits.ts'
 
@@ -19,8 +29,8 @@ import { Waits } from './waits.ts'
  *   announcing ─► preparing ─► receiving ─► verifying ─► complete
  *        └────────────┴────────────┴────────────┴──────► failed
  *
- * Orders of fall-back while receiving: assigned sources → sources already known → origin for the missing pieces only → error. The
- * full table of what can go wrong is in docs/download.md.
+ * Orders of fall-back while receiving: assigned sources → sources already known → origin for the missing pieces only → error. What
+ * can go wrong, and what happens then, is the table in download.test.ts.
  */
 export type Phase = 'announcing' | 'preparing' | 'receiving' | 'verifying' | 'complete' | 'failed'
 
@@ -32,31 +42,29 @@ export class Download {
   readonly bytes = { origin: 0, supernode: 0, peers: 0, local: 0 }
   retries = 0
   readonly usedSources = new Set<SourceId>()
-  /** The supernode's own piece server, so that its bytes are told from those of peers. */
-  seedSource: SourceId | null = null
   readonly waits: Waits
-  readonly #hasSupernode: boolean
   readonly #limits: DownloadLimits
   readonly #random: Random
-  readonly #known = new KnownSources()
-  readonly #inFlight = new InFlight()
+  readonly #exchange: Exchange
   readonly #deferred: DownloadEvent[] = []
   readonly #supernode: SupernodeView
   readonly #origin: OriginTurn
   /** Who confirmed that the version is current; null while it is only what an earlier run left. */
   #confirmedBy: 'supernode' | 'origin' | null = null
-  #movedAt: number
-  #report: ReportBatch = emptyReport()
+  readonly #progress: Progress
+  /** What the origin said last, for whoever waits in vain. */
+  #originSaid = ''
   #effects: DownloadEffect[] = []
 
   constructor(start: DownloadStart, now: number) {
-    this.#hasSupernode = start.hasSupernode
     this.#limits = start.limits
     this.#random = start.random
-    this.#supernode = new SupernodeView(start.hasSupernode)
+    this.#supernode = new SupernodeView(start.hasSupernode, now)
     this.#origin = new OriginTurn(start.limits.originTries)
-    this.#movedAt = now
+    this.#progress = new Progress(now)
     this.content = new Content(start.stored)
+    const emit = (effect: DownloadEffect) => void this.#effects.push(effect)
+    this.#exchange = new Exchange({ ...start, content: this.content, emit })
     this.waits = new Waits(start.hasSupernode ? 'layout' : 'origin', now)
   }
 
@@ -68,6 +76,7 @@ export class Download {
 
   step(event: DownloadEvent, now: number): DownloadEffect[] {
     if (!this.isOver) this.#handle(event, now)
+    else if (this.phase === 'complete' && event.type === 'assigned') this.#exchange.decline(event.pieces)
     return this.#leave(now)
   }
 
@@ -82,54 +91,79 @@ export class Download {
 
   /** What the supernode is to be told; empties the batch. */
   takeReport(): ReportBatch {
-    const report = this.#report
-    this.#report = emptyReport()
-    return report
+    return this.#exchange.takeReport()
+  }
+
+  get seedSource(): SourceId | null {
+    return this.#exchange.seedSource
+  }
+
+  set seedSource(source: SourceId | null) {
+    this.#exchange.seedSource = source
   }
 
   #handle(event: DownloadEvent, now: number): void {
-    if (this.phase === 'preparing' && DEFERRED_WHILE_PREPARING.has(event.type)) {
+    if (this.phase === 'preparing' && !HANDLED_WHILE_PREPARING.has(event.type)) {
       this.#deferred.push(event)
       return
     }
+    switch (event.type) {
+      case 'prepared':
+        return this.#onPrepared(now)
+      case 'moved':
+        if (event.bytes > 0) this.#progress.move(now)
+        return
+      case 'verified':
+        return this.#onVerified(event.digest)
+      case 'stored-failed':
+        return this.#fail(event.code, event.message)
+      case 'tick':
+        return this.#onTick(now)
+      case 'cancelled':
+        return this.#fail('CANCELLED', 'the download was cancelled')
+      default:
+        return this.#handleOutside(event, now)
+    }
+  }
+
+  /** What the supernode, other hosts or the origin said. */
+  #handleOutside(event: Exclude<DownloadEvent, InsideEvent>, now: number): void {
     switch (event.type) {
       case 'layout':
         return this.#onLayout(event, now)
       case 'digests':
         this.#supernode.hear(now)
-        return this.content.learnDigests(event.pieces)
+        if (!this.#supernode.isDismissed) this.content.learnDigests(event.pieces)
+        return
       case 'assigned':
         return this.#onAssigned(event.pieces, now)
       case 'revoked':
         this.#supernode.hear(now)
-        for (const { piece, source } of event.pieces) this.#release(piece, source)
-        return
+        return this.#exchange.release(event.pieces)
       case 'status':
         this.#supernode.hear(now)
+        this.#progress.onOriginBytes(event.originBytes, now)
         this.peers = event.peers
         return
       case 'refused':
         return this.#onRefused(event.code, event.message, now)
       case 'supernode-lost':
-        return this.#supernode.lose(now + jitter(this.#random, this.#limits.graceMs))
+        return this.#loseSupernode(now, jitter(this.#random, this.#limits.graceMs))
       case 'supernode-unavailable':
-        this.#supernode.lose(now)
+        this.#loseSupernode(now, 0)
         return this.#goOn(now)
-      case 'prepared':
-        return this.#onPrepared(now)
       case 'fetched':
         return this.#onFetched(event, now)
       case 'fetch-failed':
-        return this.#onFetchFailed(event.piece, event.source, event.code, now)
+        // Only what was given up before is cancelled; by now the same fetch may have been ordered anew.
+        if (event.code !== 'CANCELLED') this.#onFetchFailed(event.piece, event.source, event.code, now)
+        return
       case 'source-holds':
-        this.#known.holds(event.source, event.pieces)
+        this.#exchange.known.holds(event.source, event.pieces, now)
         return this.#goOn(now)
       case 'source-silent':
-        this.#known.ban(event.source, now)
+        this.#exchange.known.ban(event.source, now)
         return this.#goOn(now)
-      case 'moved':
-        if (event.bytes > 0) this.#movedAt = now
-        return
       case 'origin-answered':
         return this.#onOriginAnswered(event.kind, event.version, now)
       case 'origin-length':
@@ -140,17 +174,6 @@ export class Download {
         return this.#onOriginEnded(now)
       case 'origin-failed':
         return this.#onOriginFailed(event.code, event.message, now)
-      case 'verified':
-        this.digest = event.digest
-        this.phase = 'complete'
-        this.#effects.push({ type: 'complete', digest: event.digest })
-        return
-      case 'stored-failed':
-        return this.#fail(event.code, event.message)
-      case 'tick':
-        return this.#onTick(now)
-      case 'cancelled':
-        return this.#fail('CANCELLED', 'the download was cancelled')
     }
   }
 
@@ -162,7 +185,7 @@ export class Download {
   }
 
   #waitReason(): WaitReason | null {
-    if (this.isOver || this.#inFlight.count > 0) return null
+    if (this.isOver || this.#exchange.inFlight.count > 0) return null
     if (this.phase === 'verifying') return 'digest'
     if (this.phase === 'preparing') return 'disk'
     if (this.#origin.isOpen) return this.phase === 'announcing' ? 'origin' : null
@@ -172,26 +195,32 @@ export class Download {
   }
 
   #onLayout(event: Extract<DownloadEvent, { type: 'layout' }>, now: number): void {
-    const isAnother = !this.content.isVersion(event.version)
-    if (this.#confirmedBy === 'origin' && isAnother) return this.#supernode.dismiss()
+    const isSame = this.content.isVersion(event.version) && this.content.isCutAs(event.version)
+    const isSettledHere = this.#confirmedBy === 'origin' || this.phase === 'verifying'
+    if (!isSame && (isSettledHere || (this.isConfirmed && this.content.isVersion(event.version)))) {
+      return this.#supernode.dismiss()
+    }
     this.#supernode.join(now)
     this.#closeOrigin()
-    this.content.learnDigests(event.knownDigests)
     if (event.digest) this.digest = event.digest
-    this.#settleVersion(event.version, 'supernode', now)
+    this.#settleVersion(event.version, { by: 'supernode', isSame }, now)
+    this.content.learnDigests(event.knownDigests)
   }
 
   /** The version is now known for sure: go on with what is stored of it, or start anew, or fail if another one is half way. */
-  #settleVersion(version: Version, by: 'supernode' | 'origin', now: number): void {
-    if (!this.content.isVersion(version)) {
+  #settleVersion(version: Version, said: { by: 'supernode' | 'origin'; isSame: boolean }, now: number): void {
+    if (!said.isSame) {
       if (this.isConfirmed) {
         return this.#fail('ORIGIN_CHANGED', 'the content at the origin changed during the download')
       }
-      this.#confirmedBy = by
-      return this.#adopt(version)
+      this.#confirmedBy = said.by
+      this.content.adopt(version)
+      this.phase = 'preparing'
+      this.#effects.push({ type: 'adopt', version })
+      return
     }
     if (this.#confirmedBy === null) {
-      this.#confirmedBy = by
+      this.#confirmedBy = said.by
       this.bytes.local = this.content.heldBytes
     }
     this.#learnLength(version.layout.lengthBytes)
@@ -199,16 +228,16 @@ export class Download {
     this.#goOn(now)
   }
 
-  #adopt(version: Version): void {
-    this.content.adopt(version)
-    this.phase = 'preparing'
-    this.#effects.push({ type: 'adopt', version })
-  }
-
   #onPrepared(now: number): void {
     this.phase = 'receiving'
-    for (const event of this.#deferred.splice(0)) this.#handle(event, now)
+    for (const event of this.#deferred.splice(0)) if (!this.isOver) this.#handle(event, now)
     if (this.phase === 'receiving') this.#goOn(now)
+  }
+
+  #onVerified(digest: Digest): void {
+    this.digest = digest
+    this.phase = 'complete'
+    this.#effects.push({ type: 'complete', digest })
   }
 
   #learnLength(lengthBytes: number | null): void {
@@ -217,114 +246,110 @@ export class Download {
 
   #onAssigned(pieces: readonly PieceFrom[], now: number): void {
     this.#supernode.hear(now)
-    for (const { piece, source } of pieces) {
-      this.#known.meet(source)
-      const isUseful = this.phase === 'receiving' && this.content.isWanted(piece)
-      if (isUseful && !this.#known.isBanned(source, now)) this.#fetch(piece, source, now)
-      else this.#report.released.push({ piece, source })
-    }
-  }
-
-  #fetch(piece: number, source: SourceId, now: number): void {
-    if (this.#inFlight.add(piece, source, now)) this.#effects.push({ type: 'fetch', piece, source })
-  }
-
-  #release(piece: number, source: SourceId): void {
-    if (!this.#inFlight.settle(piece, source)) return
-    this.#effects.push({ type: 'cancel-fetch', piece, source })
-    this.#report.released.push({ piece, source })
+    // Pieces of another version; the supernode has them back when the download leaves.
+    if (this.#supernode.isDismissed) return
+    if (this.phase === 'receiving') this.#exchange.assign(pieces, now)
+    else this.#exchange.decline(pieces)
   }
 
   #onFetched(event: Extract<DownloadEvent, { type: 'fetched' }>, now: number): void {
     const { piece, source } = event
-    this.#inFlight.settle(piece, source)
-    this.#movedAt = now
-    this.#inFlight.record(event.elapsedMs)
+    this.#progress.move(now)
     this.usedSources.add(source)
-    this.bytes[source === this.seedSource ? 'supernode' : 'peers'] += event.bytes
-    this.#report.done.push({ piece, source, elapsedMs: event.elapsedMs })
-    this.#hold(piece)
+    this.#exchange.finish(piece, source, event.elapsedMs)
+    this.#hold(piece, { kind: source === this.seedSource ? 'supernode' : 'peers', bytes: event.bytes }, now)
     this.#goOn(now)
   }
 
-  #hold(piece: number): void {
-    this.content.hold(piece)
-    for (const rival of this.#inFlight.sourcesOf(piece)) this.#release(piece, rival)
+  /** The same piece may arrive twice; its bytes count once. */
+  #hold(piece: number, from: { kind: 'origin' | 'supernode' | 'peers'; bytes: number }, now: number): void {
+    if (!this.content.held.has(piece)) {
+      this.bytes[from.kind] += from.bytes
+      this.#progress.hold(now)
+    }
+    this.#exchange.hold(piece)
   }
 
   #onFetchFailed(piece: number, source: SourceId, code: ErrorCode, now: number): void {
-    if (!this.#inFlight.settle(piece, source)) return
+    if (!this.#exchange.fail({ piece, source, code }, now, !this.#supernode.isJoined)) return
     this.retries++
-    this.#report.failed.push({ piece, source, code })
-    const isLie = code === 'DIGEST_MISMATCH' || code === 'PROTOCOL_INVALID'
-    if (isLie) this.#known.ban(source, now, source !== this.seedSource)
-    else if (!this.#supernode.isJoined) this.#known.ban(source, now)
+    this.#progress.fail()
     this.#goOn(now)
   }
 
   #onRefused(code: ErrorCode, message: string, now: number): void {
-    const isTheSupernodesOwn =
-      code.startsWith('SUPERNODE_') || code === 'DISK_FULL' || code === 'DISK_ERROR' || code === 'INTERNAL'
-    if (!isTheSupernodesOwn) return this.#fail(code, message)
-    this.#supernode.lose(now + jitter(this.#random, this.#limits.graceMs))
+    const isOfNoConcern = this.#supernode.isDismissed || this.phase === 'verifying'
+    if (!isOfNoConcern && !isOfSupernode(code)) return this.#fail(code, message, true)
+    this.#loseSupernode(now, jitter(this.#random, this.#limits.graceMs))
+  }
+
+  /** The time without it begins now, whatever was waited for until now. */
+  #loseSupernode(now: number, graceMs: number, wasSilent = false): void {
+    if (this.#supernode.lose(now + graceMs, wasSilent)) this.#progress.restart(now)
   }
 
   #onOriginAnswered(kind: 'content' | 'unchanged', version: Version, now: number): void {
-    this.#movedAt = now
-    const current = kind === 'unchanged' ? this.content.version : null
-    this.#settleVersion(current ?? version, 'origin', now)
+    this.#progress.move(now)
+    const settled = (kind === 'unchanged' && this.content.version) || version
+    this.#settleVersion(settled, { by: 'origin', isSame: this.content.isVersion(settled) }, now)
   }
 
   #onOriginPiece(piece: number, bytes: number, now: number): void {
     this.#origin.progress()
-    this.#movedAt = now
-    this.bytes.origin += bytes
+    this.#progress.move(now)
     this.content.learnDigests([piece])
-    if (!this.content.held.has(piece)) this.#report.fromOrigin.push(piece)
-    this.#hold(piece)
+    this.#exchange.reportFromOrigin(piece)
+    this.#hold(piece, { kind: 'origin', bytes }, now)
     this.#finishIfFull()
   }
 
   #onOriginEnded(now: number): void {
     if (!this.#origin.isOpen) return
-    this.#origin.end()
     this.usedSources.add('origin')
+    if (!this.content.isFull && !this.#origin.isFruitful) {
+      return this.#onOriginFailed('ORIGIN_TRUNCATED', 'the origin ended without a missing piece', now)
+    }
+    this.#origin.end()
     this.#goOn(now)
   }
 
+  /** While others may still bring the missing pieces the origin is tried on; otherwise its tries are counted. */
   #onOriginFailed(code: ErrorCode, message: string, now: number): void {
     if (!this.#origin.isOpen) return
     this.retries++
-    const mayRetry = ERROR_TABLE[code].isRetryable && code !== 'ORIGIN_CHANGED'
-    if (!this.#origin.fail(now, this.#random) || !mayRetry) this.#fail(code, message)
+    this.#progress.fail()
+    this.#originSaid = `; the origin: ${message}`
+    const isTryLeft = this.#origin.fail(now, this.#random)
+    const mayOthersHelp =
+      this.#exchange.inFlight.count > 0 || (this.#supernode.isLost && this.phase === 'receiving')
+    if (!mayAskOriginAgain(code) || !(isTryLeft || mayOthersHelp)) this.#fail(code, message)
   }
 
   #onTick(now: number): void {
-    this.#lookAtSlowSources(now)
+    for (const { piece, source } of this.#exchange.takeLate(now)) {
+      this.#onFetchFailed(piece, source, 'SOURCE_SLOW', now)
+    }
     this.#lookAtSupernode(now)
-    const idleMs = now - this.#movedAt
-    if (this.#supernode.isAbsent && this.phase !== 'verifying' && idleMs > this.#limits.stallMs) {
-      return this.#fail('DOWNLOAD_STALLED', `nothing was received for ${Math.round(idleMs / 1000)} s`)
+    const { stallMs } = this.#limits
+    const isWatchedHere = this.#supernode.isAbsent && this.phase !== 'verifying'
+    if (isWatchedHere && this.#progress.isStalled(now, stallMs)) {
+      const seconds = Math.round((now - this.#progress.aliveAt) / 1000)
+      return this.#fail('DOWNLOAD_STALLED', `nothing useful was received for ${seconds} s${this.#originSaid}`)
     }
     this.#goOn(now)
   }
 
-  #lookAtSlowSources(now: number): void {
-    const { slow, abandoned } = this.#inFlight.takeLate(now)
-    this.#report.slow.push(...slow)
-    for (const { piece, source } of abandoned) {
-      this.#effects.push({ type: 'cancel-fetch', piece, source })
-      this.#onFetchFailed(piece, source, 'SOURCE_SLOW', now)
-    }
-  }
-
   #lookAtSupernode(now: number): void {
-    if (this.phase !== 'receiving') return
-    const { silenceMs } = this.#limits
-    if (this.#supernode.isSilent(now, silenceMs)) this.#supernode.lose(now)
-    const idle = { movedAt: this.#movedAt, periodMs: silenceMs / 4 }
-    if (this.#inFlight.count === 0 && this.#supernode.takeResync(now, idle))
+    if (this.phase !== 'receiving' && this.phase !== 'announcing') return
+    const { silenceMs, stallMs } = this.#limits
+    const patienceMs = SUPERNODE_STALLS * stallMs
+    if (this.#supernode.isSilent(now, { silenceMs, layoutMs: patienceMs })) this.#loseSupernode(now, 0, true)
+    if (this.#supernode.isJoined && this.#progress.isStalled(now, patienceMs)) this.#loseSupernode(now, 0)
+    const isIdle = this.#exchange.inFlight.count === 0
+    const idleSince = isIdle ? this.#progress.aliveAt : now
+    if (this.#supernode.takeResync(now, { idleSince, periodMs: silenceMs / 4 })) {
       this.#effects.push({ type: 'announce' })
+    }
   }
 
   /** Completes if everything is there; otherwise, without a supernode, looks for the next thing to fetch. */
@@ -335,34 +360,15 @@ export class Download {
   }
 
   #goOnAlone(now: number): void {
-    if (this.phase === 'receiving') this.#fetchFromKnown(now)
+    if (this.phase === 'receiving') this.#exchange.fetchFromKnown(now)
     if (this.#origin.isFree(now)) this.#openOrigin(now)
   }
 
-  #fetchFromKnown(now: number): void {
-    for (const source of this.#known.takeToAsk(now)) this.#effects.push({ type: 'ask-held', source })
-    while (this.#inFlight.count < this.#limits.window) {
-      const isWanted = (piece: number) => this.content.isWanted(piece) && !this.#inFlight.isComing(piece)
-      const isFree = (source: SourceId) => this.#inFlight.countFrom(source) < this.#limits.perSource
-      const found = this.#known.pick(isWanted, isFree, this.#random)
-      if (!found) return
-      this.#fetch(found.piece, found.source, now)
-    }
-  }
-
   #openOrigin(now: number): void {
-    const { version, held, pieceCount, isFull } = this.content
-    if (version === null) return this.#open('fresh', 0, null)
-    if (pieceCount === null) return this.#open('resume', held.firstMissing(), null)
-    if (isFull) return this.isConfirmed ? undefined : this.#open('revalidate', 0, null)
-    const gap = this.#known.firstGap(held, pieceCount, piece => this.#inFlight.isComing(piece))
-    if (gap) return this.#open('resume', gap.from, gap.until === pieceCount ? null : gap.until)
-    const isStuck = this.#inFlight.count === 0 && now - this.#movedAt > this.#limits.stallMs / 4
-    if (isStuck) this.#open('resume', held.firstMissing(), null)
-  }
-
-  #open(mode: OriginMode, fromPiece: number, untilPiece: number | null): void {
-    this.#effects.push(this.#origin.open(mode, fromPiece, untilPiece))
+    const isStuck = now - this.#progress.heldAt > this.#limits.stallMs / 4
+    const stretch = pickStretch(this.content, this.#exchange, { isConfirmed: this.isConfirmed, isStuck })
+    if (!stretch) return
+    this.#effects.push(this.#origin.open(stretch.mode, stretch.fromPiece, stretch.untilPiece))
   }
 
   #closeOrigin(): void {
@@ -377,30 +383,14 @@ export class Download {
     this.#effects.push({ type: 'verify' })
   }
 
-  #fail(code: ErrorCode, message: string): void {
+  /** @param isKeptElsewhere the CDN holds what was received, for all */
+  #fail(code: ErrorCode, message: string, isKeptElsewhere = false): void {
     this.#closeOrigin()
-    for (const { piece, source } of this.#inFlight.takeAll()) {
-      this.#effects.push({ type: 'cancel-fetch', piece, source })
-    }
+    this.#exchange.cancelAll()
     this.phase = 'failed'
-    const isKeptElsewhere = this.#hasSupernode && code.startsWith('ORIGIN_')
-    this.#effects.push({ type: 'fail', code, message, isDiscarded: isKeptElsewhere || USELESS.has(code) })
+    this.#effects.push({ type: 'fail', code, message, isDiscarded: isDiscarding(code, isKeptElsewhere) })
   }
 }
 
-const DEFERRED_WHILE_PREPARING = new Set([
-  'assigned',
-  'layout',
-  'origin-length',
-  'origin-piece',
-  'origin-ended',
-])
-
-/** Failures after which no later run can use what was received. Other failures of the origin leave it with the CDN, for all. */
-const USELESS: ReadonlySet<ErrorCode> = new Set([
-  'ORIGIN_CHANGED',
-  'ORIGIN_NOT_FOUND',
-  'ORIGIN_REFUSED',
-  'ORIGIN_UNAUTHORIZED',
-  'DIGEST_MISMATCH',
-])
+/** Stalls that a peer waits through as long as the supernode is there. */
+const SUPERNODE_STALLS = 2

@@ -42,6 +42,22 @@ export type DownloadEvent =
   | { type: 'tick' }
   | { type: 'cancelled' }
 
+/** What the engine itself says; everything else comes from outside. */
+export type InsideEvent = Extract<
+  DownloadEvent,
+  { type: 'prepared' | 'moved' | 'verified' | 'stored-failed' | 'tick' | 'cancelled' }
+>
+
+/** While there is no place on disk yet, everything else waits its turn, so that events keep their order. */
+export const HANDLED_WHILE_PREPARING: ReadonlySet<DownloadEvent['type']> = new Set([
+  'prepared',
+  'digests',
+  'moved',
+  'tick',
+  'stored-failed',
+  'cancelled',
+])
+
 export type OriginMode =
   /** Ask for everything. */
   | 'fresh'

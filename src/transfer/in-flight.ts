@@ -16,6 +16,22 @@ export class InFlight {
     return this.#entries.some(entry => entry.piece === piece)
   }
 
+  /** Whether it is on its way, but late from everybody who was asked. */
+  isLate(piece: number): boolean {
+    const entries = this.#entries.filter(entry => entry.piece === piece)
+    return entries.length > 0 && entries.every(entry => entry.isSlow)
+  }
+
+  /** Whether nothing is on its way in time. */
+  get isAllLate(): boolean {
+    return this.#entries.every(entry => entry.isSlow)
+  }
+
+  /** Pieces that are not late count towards the window. */
+  get onTimeCount(): number {
+    return this.#entries.filter(entry => !entry.isSlow).length
+  }
+
   countFrom(source: SourceId): number {
     return this.#entries.filter(entry => entry.source === source).length
   }

@@ -17,9 +17,10 @@ export class KnownSources {
     this.#sources.set(source, { holds: new Set(), askedAt: Number.NEGATIVE_INFINITY, bannedUntil: 0 })
   }
 
-  holds(source: SourceId, pieces: readonly number[]): void {
+  /** What a banned source says comes too late. */
+  holds(source: SourceId, pieces: readonly number[], now: number): void {
     const known = this.#sources.get(source)
-    if (known) known.holds = new Set(pieces)
+    if (known && now >= known.bannedUntil) known.holds = new Set(pieces)
   }
 
   /** @param forever for sources that sent wrong bytes */
@@ -30,8 +31,8 @@ export class KnownSources {
     known.holds.clear()
   }
 
-  isBanned(source: SourceId, now: number): boolean {
-    return now < (this.#sources.get(source)?.bannedUntil ?? 0)
+  isBannedForever(source: SourceId): boolean {
+    return this.#sources.get(source)?.bannedUntil === Number.POSITIVE_INFINITY
   }
 
   /** Sources whose pieces are to be asked for now; marks them as asked. */
@@ -45,14 +46,14 @@ export class KnownSources {
 
   /** A random missing piece with a source that holds it, or null. */
   pick(
-    isWanted: (piece: number) => boolean,
+    isWanted: (piece: number, source: SourceId) => boolean,
     isFree: (source: SourceId) => boolean,
     random: Random,
   ): PieceFrom | null {
     const sources = [...this.#sources].filter(([source, known]) => known.holds.size > 0 && isFree(source))
     while (sources.length > 0) {
       const [[source, known]] = sources.splice(pickIndex(random, sources.length), 1)
-      const wanted = [...known.holds].filter(isWanted)
+      const wanted = [...known.holds].filter(piece => isWanted(piece, source))
       if (wanted.length > 0) return { piece: wanted[pickIndex(random, wanted.length)], source }
     }
     return null

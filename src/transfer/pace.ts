@@ -8,6 +8,8 @@ const HEDGE_MIN_MS = 1_500
 const ABANDON_MIN_MS = 15_000
 /** Before there is a median, a piece without any byte for the transport's idle time-out fails there; a crawling one is hedged after this. */
 const HEDGE_UNKNOWN_MS = 8_000
+/** A source that needs longer than this for a piece is of no use, even if nothing is known of others. */
+const ABANDON_UNKNOWN_MS = 600_000
 
 export class Pace {
   readonly #samples: number[] = []
@@ -23,10 +25,10 @@ export class Pace {
     return median === null ? HEDGE_UNKNOWN_MS : Math.max(HEDGE_MIN_MS, HEDGE_FACTOR * median)
   }
 
-  /** Age at which a source is given up for a piece; infinite while nothing is known. */
+  /** Age at which a source is given up for a piece. */
   get abandonAfterMs(): number {
     const median = this.#median()
-    return median === null ? Number.POSITIVE_INFINITY : Math.max(ABANDON_MIN_MS, ABANDON_FACTOR * median)
+    return median === null ? ABANDON_UNKNOWN_MS : Math.max(ABANDON_MIN_MS, ABANDON_FACTOR * median)
   }
 
   #median(): number | null {

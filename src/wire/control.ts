@@ -10,6 +10,7 @@ import {
   taskId,
   text,
   textPairs,
+  texts,
   uint,
   uints,
 } from './fields.ts'
@@ -17,7 +18,8 @@ import {
 /**
  * The control channel between peer and supernode: one WebSocket, each binary message one msgpack list `[tag, ...fields]` in the order
  * of the tables below. Numbers of a list are packed flat: `assign.pieces` is `piece, source, piece, source, …`. A receiver ignores
- * fields beyond those it knows, so that fields can be added at the end.
+ * fields beyond those it knows, so that fields can be added at the end; a field that is missing is null where it may be, else the
+ * message is refused.
  */
 export const PROTOCOL_VERSION = 1
 export const MESSAGE_BYTES_MAX = 8 * 1024 * 1024
@@ -49,7 +51,8 @@ export const PEER_MESSAGES = {
   },
   /**
    * What became of assignments: `done` = piece, source, milliseconds…; `failed` = piece, source, index into `codes`…; `released` = piece,
-   * source… given up without blame; `slow` = pieces that want a second source; `fromOrigin` = pieces fetched from the origin.
+   * source… given up without blame; `slow` = pieces that want a second source; `fromOrigin` = pieces that are held without an
+   * assignment, such as those from the origin.
    */
   report: {
     tag: 3,
@@ -57,7 +60,7 @@ export const PEER_MESSAGES = {
       taskId,
       done: uints,
       failed: uints,
-      codes: textListField(),
+      codes: texts,
       released: uints,
       slow: uints,
       fromOrigin: uints,
@@ -93,7 +96,7 @@ export const SUPERNODE_MESSAGES = {
   /** Digests of pieces that became known. */
   digests: { tag: 66, fields: { taskId, pieces: uints, digests: bytes } },
   /** Fetch these: `pieces` = piece, source…; `sources` = new sources as id, address, port triples of text. */
-  assign: { tag: 67, fields: { taskId, sources: textListField(), pieces: uints } },
+  assign: { tag: 67, fields: { taskId, sources: texts, pieces: uints } },
   /** Forget these assignments: piece, source… */
   revoke: { tag: 68, fields: { taskId, pieces: uints } },
   /** A sign of life of an unfinished task: size of the swarm and bytes received from the origin so far. */
@@ -121,15 +124,6 @@ export const decodePeerMessage = decoderFor(PEER_MESSAGES) as (encoded: Uint8Arr
 export const decodeSupernodeMessage = decoderFor(SUPERNODE_MESSAGES) as (
   encoded: Uint8Array,
 ) => SupernodeMessage
-
-function textListField(): FieldReader<string[]> {
-  return value => {
-    if (!Array.isArray(value) || value.length > 4096) {
-      throw new DragonflyError('PROTOCOL_INVALID', 'a message field is not a list of texts')
-    }
-    return value.map(text)
-  }
-}
 
 function packr(): Packr {
   return new Packr({

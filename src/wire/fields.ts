@@ -8,6 +8,8 @@ export type FieldReader<T> = (value: unknown) => T
 
 const TEXT_MAX = 16 * 1024
 const LIST_MAX = 1 << 17
+const TEXTS_MAX = 4096
+const PAIRS_MAX = 256
 
 function refuse(what: string): never {
   throw new DragonflyError('PROTOCOL_INVALID', `a message field is not ${what}`)
@@ -35,8 +37,13 @@ export const uints: FieldReader<number[]> = value => {
   return value
 }
 
+export const texts: FieldReader<string[]> = value => {
+  if (!Array.isArray(value) || value.length > TEXTS_MAX) refuse('a list of texts')
+  return value.map(text)
+}
+
 export const textPairs: FieldReader<(readonly [string, string])[]> = value => {
-  if (!Array.isArray(value) || value.length > 256) refuse('a list of pairs')
+  if (!Array.isArray(value) || value.length > PAIRS_MAX) refuse('a list of pairs')
   return value.map(pair => {
     if (!Array.isArray(pair) || pair.length !== 2) refuse('a pair')
     return [text(pair[0]), text(pair[1])] as const
@@ -45,22 +52,6 @@ export const textPairs: FieldReader<(readonly [string, string])[]> = value => {
 
 export function orNull<T>(reader: FieldReader<T>): FieldReader<T | null> {
   return value => (value === null || value === undefined ? null : reader(value))
-}
-
-export function listOf<T>(reader: FieldReader<T>): FieldReader<T[]> {
-  return value => {
-    if (!Array.isArray(value) || value.length > LIST_MAX) refuse('a list')
-    return value.map(reader)
-  }
-}
-
-/** A fixed sequence of fields, as one list on the wire. */
-export function tuple<T extends Record<string, FieldReader<unknown>>>(fields: T): FieldReader<FieldsOf<T>> {
-  const entries = Object.entries(fields)
-  return value => {
-    if (!Array.isArray(value)) refuse('a tuple')
-    return Object.fromEntries(entries.map(([name, reader], i) => [name, reader(value[i])])) as FieldsOf<T>
-  }
 }
 
 export type FieldsOf<T extends Record<string, FieldReader<unknown>>> = {

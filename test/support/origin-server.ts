@@ -51,6 +51,8 @@ export type ServedFile = {
 export type OriginServerOptions = {
   /** Address to listen on. */
   host?: string
+  /** Default: the system chooses. */
+  port?: number
   tls?: { key: string; cert: string }
   clock?: Clock
 }
@@ -70,6 +72,7 @@ class Service implements OriginServer {
   readers = 0
   readersMax = 0
   readonly #host: string
+  readonly #wantedPort: number
   readonly #scheme: 'http' | 'https'
   readonly #clock: Clock
   readonly #server: Server
@@ -79,6 +82,7 @@ class Service implements OriginServer {
 
   constructor(options: OriginServerOptions) {
     this.#host = options.host ?? '127.0.0.1'
+    this.#wantedPort = options.port ?? 0
     this.#clock = options.clock ?? systemClock
     this.#scheme = options.tls ? 'https' : 'http'
     const accept = (socket: Socket) => this.#accept(socket)
@@ -90,7 +94,7 @@ class Service implements OriginServer {
   async start(): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject)
-      this.#server.listen(0, this.#host, () => resolve())
+      this.#server.listen(this.#wantedPort, this.#host, () => resolve())
     })
   }
 

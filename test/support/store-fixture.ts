@@ -5,12 +5,12 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
-import type { Sha256 } from '../core/digest.ts'
-import { type Generation, NO_VALIDATOR } from '../core/generation.ts'
-import { type PieceLayout, pieceCount, pieceRange } from '../core/piece-layout.ts'
-import type { TaskId } from '../core/task-id.ts'
-import type { TaskFile } from './task-file.ts'
-import type { NewTask } from './task-store.ts'
+import type { Sha256 } from '../../src/core/digest.ts'
+import { type Generation, NO_VALIDATOR } from '../../src/core/generation.ts'
+import { type PieceLayout, pieceCount, pieceRange } from '../../src/core/piece-layout.ts'
+import type { TaskId } from '../../src/core/task-id.ts'
+import type { TaskFile } from '../../src/store/task-file.ts'
+import type { NewTask } from '../../src/store/task-store.ts'
 
 export const PIECE_LENGTH = 16
 

@@ -1,0 +1,39 @@
+import type { Digest } from '../core/digest.ts'
+import type { TaskId } from '../core/task-id.ts'
+import type { Download } from '../transfer/download.ts'
+import type { RunResult, RunSnapshot } from '../wire/local.ts'
+import { boundFactor } from './bound-factor.ts'
+
+/** What a run tells the command that waits for it. */
+
+export function snapshotOf(taskId: TaskId, machine: Download, rateBytesPerSecond: number): RunSnapshot {
+  const { bytes, content, phase, waits } = machine
+  return {
+    taskId,
+    phase,
+    lengthBytes: content.version?.layout.lengthBytes ?? null,
+    heldBytes: bytes.origin + bytes.supernode + bytes.peers + bytes.local,
+    bytes: { ...bytes },
+    rateBytesPerSecond,
+    waiting: waits.reason,
+  }
+}
+
+/** Of a complete run. Times in milliseconds, `bestRate` in bytes per second. */
+export function resultOf(
+  machine: Download,
+  what: { taskId: TaskId; path: string; digest: Digest },
+  { now, startedAt, bestRate }: { now: number; startedAt: number; bestRate: number },
+): RunResult {
+  const seconds = (now - startedAt) / 1000
+  return {
+    ...what,
+    lengthBytes: machine.content.version!.layout.lengthBytes!,
+    seconds,
+    bytes: { ...machine.bytes },
+    sources: machine.usedSources.size,
+    retries: machine.retries,
+    waitMs: machine.waits.totals(now),
+    boundFactor: boundFactor(machine, { seconds, rateBytesPerSecond: bestRate }),
+  }
+}

@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { HungryQueue } from './hungry-queue.ts'
+import { newMember } from './member.ts'
+
+test('who waits longest is taken first, who waits already keeps its place, who has gone is passed over', () => {
+  const members = Array.from({ length: 8 }, (_, host) => newMember(host, 0))
+  const verb = fc.constantFrom('add' as const, 'add' as const, 'delete' as const, 'take' as const)
+  fc.assert(
+    fc.property(fc.array(fc.tuple(verb, fc.nat(7)), { maxLength: 400 }), steps => {
+      const queue = new HungryQueue()
+      const model: number[] = []
+      for (const [does, host] of steps) {
+        const at = model.indexOf(host)
+        if (does === 'add') {
+          queue.add(members[host])
+          if (at < 0) model.push(host)
+        } else if (does === 'delete') {
+          queue.delete(members[host])
+          if (at >= 0) model.splice(at, 1)
+        } else {
+          assert.equal(queue.takeFirst()?.host, model.shift())
+        }
+        assert.equal(queue.size, model.length)
+      }
+    }),
+  )
+})

@@ -1,0 +1,35 @@
+import type { Content } from './content.ts'
+import type { OriginMode } from './events.ts'
+import type { Exchange } from './exchange.ts'
+
+type OriginStretch = {
+  readonly mode: OriginMode
+  readonly fromPiece: number
+  /** Null is the end. */
+  readonly untilPiece: number | null
+}
+
+/**
+ * What to ask the origin for, null for nothing: only what nobody else offers or sends.
+ * @param isStuck whether nothing has come for so long that what others offer does not count
+ */
+export function pickStretch(
+  content: Content,
+  exchange: Exchange,
+  state: { isConfirmed: boolean; isStuck: boolean },
+): OriginStretch | null {
+  const { version, held, pieceCount, isFull } = content
+  if (version === null) return { mode: 'fresh', fromPiece: 0, untilPiece: null }
+  if (pieceCount === null) return { mode: 'resume', fromPiece: held.firstMissing(), untilPiece: null }
+  if (isFull) return state.isConfirmed ? null : { mode: 'revalidate', fromPiece: 0, untilPiece: null }
+  const { known, inFlight } = exchange
+  const gap = known.firstGap(held, pieceCount, piece => inFlight.isComing(piece))
+  if (gap) return resume(gap, pieceCount)
+  if (!state.isStuck || !inFlight.isAllLate) return null
+  const from = held.firstMissing()
+  return resume({ from, until: held.firstHeld(from) }, pieceCount)
+}
+
+function resume({ from, until }: { from: number; until: number }, pieceCount: number): OriginStretch {
+  return { mode: 'resume', fromPiece: from, untilPiece: until < pieceCount ? until : null }
+}

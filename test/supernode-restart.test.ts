@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict'
+import { rm, truncate, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { afterEach, beforeEach, describe, it } from 'node:test'
+import type { Peer } from '../src/peer/peer.ts'
+import { announcement, ControlPeer, taskIdFor } from './support/control-peer.ts'
+import { type OriginServer, type ServedFile, startOriginServer } from './support/origin-server.ts'
+import { sha256OfFile, startSystem, type TestSystem } from './support/system.ts'
+
+const MIB = 1024 * 1024
+const LENGTH = 6 * MIB + 17
+
+describe('a supernode that starts again', () => {
+  let origin: OriginServer
+  let system: TestSystem
+  let file: ServedFile
+  beforeEach(async () => {
+    origin = await startOriginServer()
+    system = await startSystem()
+    file = origin.serve('/file', { lengthBytes: LENGTH, seed: 3 })
+  })
+  afterEach(async () => {
+    await system.stop()
+    await origin.close()
+  })
+
+  const download = async (peer?: Peer) => {
+    const result = await system.download(peer ?? (await system.startPeer()), file.url)
+    assert.equal(await sha256OfFile(result.path), await origin.contentSha256('/file'))
+    return result
+  }
+  const cachedFile = () => {
+    const taskId = taskIdFor(file)
+    return path.join(system.directory, 'supernode', 'repo', taskId.slice(0, 3), taskId)
+  }
+  const status = async () => (await (await fetch(`http://${system.node}/`)).json()) as Record<string, number>
+  /** Peers are back, and their tasks with them. */
+  const until = async (isReached: (now: Record<string, number>) => boolean) => {
+    while (!isReached(await status())) await new Promise(setImmediate)
+  }
+
+  const VALIDATORS = [
+    [{ hasLastModified: false }, 'if-none-match'],
+    [{ etag: 'weak', hasLastModified: false }, 'if-none-match'],
+    [{ etag: null }, 'if-modified-since'],
+  ] as const
+  for (const [behaviour, header] of VALIDATORS) {
+    it(`has its copy still, asks whether it is current by ${header}, and gets no body for it (${JSON.stringify(behaviour)})`, async () => {
+      file.set(behaviour)
+      await download()
+      const { bodyBytesSent } = file
+      await system.restartSupernode()
+      const result = await download()
+      assert.equal(file.bodyBytesSent, bodyBytesSent)
+      assert.equal(result.bytes.origin, 0)
+      assert.ok(file.requests.at(-1)?.headers[header])
+      assert.equal(system.supernode.originBytes, 0)
+    })
+  }
+
+  it('never serves an old version, and does not mix in the peers that hold it', async () => {
+    const holders = [await system.startPeer(), await system.startPeer()]
+    await Promise.all(holders.map(peer => download(peer)))
+    file.set({ seed: 4 })
+    await system.restartSupernode()
+    await until(now => now.tasks === 1)
+    const sent = holders.map(peer => peer.sentBytes)
+    const result = await download()
+    assert.equal(result.retries, 0)
+    assert.deepEqual(
+      holders.map(peer => peer.sentBytes),
+      sent,
+    )
+    const again = await Promise.all(holders.map(peer => download(peer)))
+    assert.ok(again.every(({ bytes }) => bytes.local === 0))
+  })
+
+  it('goes on from the pieces that it has verified', async () => {
+    file.set({ bodyFault: { kind: 'stall', afterBytes: 4 * MIB + 5 } })
+    const watch = await ControlPeer.greeted(system.node)
+    const layout = await watch.announce(announcement(file))
+    assert.ok(layout.type === 'layout')
+    const known = () =>
+      watch.received.flatMap(said => (said.type === 'digests' || said.type === 'layout' ? said.pieces : []))
+    await watch.until(() => new Set(known()).size === 4)
+    const { bodyBytesSent } = file
+    await system.stopSupernode()
+    file.set({ bodyFault: null })
+    await system.restartSupernode()
+    await download()
+    const { headers } = file.requests.at(-1)!
+    assert.deepEqual([headers.range, Boolean(headers['if-range'])], [`bytes=${4 * MIB}-`, true])
+    assert.equal(file.bodyBytesSent - bodyBytesSent, LENGTH - 4 * MIB)
+  })
+
+  it('begins anew where what it has in part is of another version by now', async () => {
+    file.set({ bodyFault: { kind: 'stall', afterBytes: 4 * MIB + 5 } })
+    const watch = await ControlPeer.greeted(system.node)
+    await watch.announce(announcement(file))
+    await watch.until(() => watch.received.some(said => said.type === 'digests'))
+    await system.stopSupernode()
+    file.set({ bodyFault: null, seed: 8 })
+    await system.restartSupernode()
+    await download()
+  })
+
+  it('fetches anew what has no validator', async () => {
+    file.set({ etag: null, hasLastModified: false })
+    await download()
+    await system.restartSupernode()
+    file.set({ seed: 9 })
+    await download()
+    assert.equal(file.bodyBytesSent, 2 * LENGTH)
+  })
+
+  it('hears again from its peers what they hold, and new peers get it from them', async () => {
+    const holder = await system.startPeer()
+    await download(holder)
+    await system.stopSupernode()
+    await rm(cachedFile())
+    file.set({ rateBytesPerSecond: MIB })
+    await system.restartSupernode()
+    await until(now => now.peers === 1 && now.tasks === 1)
+    const result = await download()
+    assert.ok(result.bytes.peers > LENGTH / 2, JSON.stringify(result.bytes))
+    assert.equal(result.bytes.origin, 0)
+  })
+
+  it('does not end the downloads under way, nor read the origin again for them', async () => {
+    await system.restartSupernode({ uploadLimit: 3 * MIB })
+    const peers = await Promise.all([1, 2, 3].map(() => system.startPeer()))
+    const downloads = Promise.all(peers.map(peer => download(peer)))
+    const isHalfWay = () => peers.every(peer => peer.status().tasks.some(task => task.heldBytes >= MIB))
+    while (!isHalfWay()) await new Promise(setImmediate)
+    const { bodyBytesSent } = file
+    await system.restartSupernode()
+    await downloads
+    assert.ok(file.bodyBytesSent - bodyBytesSent <= LENGTH, 'at most one of them went on alone')
+  })
+
+  const DAMAGES = {
+    deleted: (place: string) => rm(place),
+    truncated: (place: string) => truncate(place, 3 * MIB),
+    modified: (place: string) => writeFile(place, Buffer.alloc(MIB, 1), { flag: 'r+' }),
+    replaced: (place: string) => writeFile(place, 'something else'),
+  }
+  for (const [damage, inflict] of Object.entries(DAMAGES)) {
+    it(`heals when its copy was ${damage} while it was away, and while it was there`, async () => {
+      await download()
+      await system.stopSupernode()
+      await inflict(cachedFile())
+      await system.restartSupernode()
+      await download()
+      await inflict(cachedFile())
+      await download()
+    })
+  }
+})
+
+describe('content that changes', () => {
+  it('is the new one for a peer that holds the old one complete', async () => {
+    const origin = await startOriginServer()
+    const system = await startSystem()
+    const file = origin.serve('/file', { lengthBytes: LENGTH, seed: 1 })
+    const peer = await system.startPeer()
+    for (const seed of [1, 2, 2, 3]) {
+      file.set({ seed })
+      const result = await system.download(peer, file.url)
+      assert.equal(await sha256OfFile(result.path), await origin.contentSha256('/file'))
+    }
+    await system.stop()
+    await origin.close()
+  })
+
+  it('without a validator is not fetched anew under those who are receiving it', async () => {
+    const origin = await startOriginServer()
+    const system = await startSystem({ uploadLimit: 4 * MIB })
+    const file = origin.serve('/file', { lengthBytes: LENGTH, seed: 1, etag: null, hasLastModified: false })
+    const slow = system.download(await system.startPeer(), file.url)
+    const watch = await ControlPeer.greeted(system.node)
+    await watch.announce(announcement(file))
+    await watch.until(() => watch.received.some(said => said.type === 'layout' && said.digest !== null))
+    watch.socket.terminate()
+    const late = system.download(await system.startPeer(), file.url)
+    for (const { digest } of await Promise.all([slow, late])) {
+      assert.equal(digest, await origin.contentSha256('/file'))
+    }
+    assert.equal(file.bodyBytesSent, LENGTH)
+    await system.stop()
+    await origin.close()
+  })
+})

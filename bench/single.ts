@@ -87,7 +87,7 @@ async function download(plan: DownloadPlan): Promise<{ dfget: Run; peakMib: numb
   const output = path.join(directory, 'dfget-output')
   const [before, peerBefore] = [await cpuOf(plan.watched), await cpuOf(await peerPid(home))]
   const command = `'${process.execPath}' '${DFGET}' -u '${plan.url}' -o '${output}' --home '${home}'`
-  const dfget = await timed(`${command} --node ${plan.supernode.address} --json > /dev/null`)
+  const dfget = await timed(`${command} --node ${plan.supernode.address} > /dev/null`)
   const peer = await peerPid(home)
   dfget.cpu += (await cpuOf(plan.watched)) - before + (await cpuOf(peer)) - peerBefore
   const peak = /VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${peer[0]}/status`, 'utf8'))

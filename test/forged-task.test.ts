@@ -7,6 +7,7 @@ import { MESSAGE_BYTES_MAX, PROTOCOL_VERSION } from '../src/wire/control.ts'
 import { announcement, ControlPeer, hello, taskIdFor } from './support/control-peer.ts'
 import { keptLog } from './support/kept-log.ts'
 import { type OriginServer, type ServedFile, startOriginServer } from './support/origin-server.ts'
+import { type Answer, startScriptedSupernode } from './support/scripted-supernode.ts'
 import { startSystem, type TestSystem } from './support/system.ts'
 
 const LENGTH = 2 * 1024 * 1024 + 1
@@ -26,6 +27,7 @@ describe('a supernode under attack', () => {
     system = await startSystem({ log, freshMs: 60_000 })
   })
   afterEach(async () => {
+    ControlPeer.endAll()
     await system.stop()
     await origin.close()
   })
@@ -53,7 +55,6 @@ describe('a supernode under attack', () => {
     const { digest } = await system.download(victim, file.url)
     assert.equal(digest, await origin.contentSha256('/file'))
     assert.equal((await peer.announce(announcement(evil))).type, 'layout')
-    peer.socket.terminate()
   })
 
   it('lets a genuine part of a content be a task of its own', async () => {
@@ -62,7 +63,6 @@ describe('a supernode under attack', () => {
     const answer = await peer.announce(announcement({ ...file, range, headers: [['Range', range]] }))
     assert.ok(answer.type === 'layout')
     assert.equal(answer.lengthBytes, 90)
-    peer.socket.terminate()
   })
 
   it('ends a channel that does not begin with one hello of its version, and listens no more', async () => {
@@ -110,10 +110,9 @@ describe('a supernode under attack', () => {
     // A paused socket never answers the close frame.
     peer.socket.pause()
     while ((await statusOf(system)).peers > 0) await new Promise(setImmediate)
-    peer.socket.terminate()
   })
 
-  it('has its channel at one path, and survives who leaves in the middle of being told so', async () => {
+  it('has its channel at one path, and survives who leaves in the middle of being told so', async t => {
     const { host, port } = parseHostPort(system.node, 0)
     const refused = await ControlPeer.connect(system.node, '/elsewhere')
     assert.equal(refused.closeCode, 1006)
@@ -125,6 +124,7 @@ describe('a supernode under attack', () => {
       socket.resetAndDestroy()
     }
     const patient = connect({ port, host, allowHalfOpen: true })
+    t.after(() => patient.destroy())
     patient.write('GET /elsewhere HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
     const answer = await new Promise<Buffer>(resolve => patient.once('data', resolve))
     assert.match(answer.toString(), /^HTTP\/1\.1 404 /)
@@ -132,7 +132,6 @@ describe('a supernode under attack', () => {
     const startedAt = performance.now()
     await system.stopSupernode()
     assert.ok(performance.now() - startedAt < 1_000)
-    patient.destroy()
   })
 
   it('survives announces and reports whose numbers mean nothing', async () => {
@@ -156,7 +155,6 @@ describe('a supernode under attack', () => {
     peer.send({ type: 'leave', taskId })
     peer.send({ type: 'leave', taskId: taskIdFor({ url: 'http://unknown.test/' }) })
     assert.equal((await peer.announce(announcement(evil))).type, 'layout')
-    peer.socket.terminate()
   })
 
   it('gives pieces for the token of this task and generation only, and so do peers', async () => {
@@ -174,8 +172,7 @@ describe('a supernode under attack', () => {
     const layouts = [await owner.announce(announcement(file)), await owner.announce(announcement(evil))]
     const [token, tokenOfOther] = layouts.map(layout => (layout.type === 'layout' ? layout.token : ''))
     await system.restartSupernode({ freshMs: 0 })
-    const [, port] = [0, peer.uploadPort]
-    const peerAt = `127.0.0.11:${port}`
+    const peerAt = `127.0.0.11:${peer.uploadPort}`
     file.set({ seed: 3 })
     const fresh = await ControlPeer.greeted(system.node)
     const changed = await fresh.announce(announcement(file))
@@ -202,17 +199,19 @@ describe('a supernode under attack', () => {
     assert.deepEqual((await status(seedAt, changed.token))[1], 200)
     assert.deepEqual(await status(peerAt, token), [206, 200])
     release()
-    for (const channel of [owner, fresh]) channel.socket.terminate()
   })
 })
 
 describe('a peer whose supernode speaks another version', () => {
   it('says so in its log, and gets the content from the origin', async () => {
-    const { startScriptedSupernode } = await import('./support/scripted-supernode.ts')
     const origin = await startOriginServer()
     const file = origin.serve('/file', { lengthBytes: LENGTH })
     const system = await startSystem()
-    const cases: [Parameters<typeof startScriptedSupernode>[0], string][] = [
+    t.after(async () => {
+      await system.stop()
+      await origin.close()
+    })
+    const cases: [Answer, string][] = [
       [
         (_, say) =>
           say({ type: 'error', taskId: '', code: 'PROTOCOL_VERSION', message: 'this is version 9' }),
@@ -225,16 +224,14 @@ describe('a peer whose supernode speaks another version', () => {
     ]
     for (const [answer, cause] of cases) {
       const other = await startScriptedSupernode(answer)
+      t.after(() => other.close())
       const log = keptLog()
       const peer = await system.startPeer({ log })
       const { bytes } = await system.download(peer, file.url, { nodes: [other.node] })
       assert.equal(bytes.origin, LENGTH)
       const said = log.lines.filter(line => line.message === 'supernode not reached')
       assert.deepEqual(said[0]?.facts, { supernode: other.node, code: 'PROTOCOL_VERSION', cause })
-      await other.close()
     }
-    await system.stop()
-    await origin.close()
   })
 })
 

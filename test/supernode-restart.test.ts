@@ -4,6 +4,7 @@ import path from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import type { Peer } from '../src/peer/peer.ts'
 import { announcement, ControlPeer, taskIdFor } from './support/control-peer.ts'
+import { type KeptLog, keptLog } from './support/kept-log.ts'
 import { type OriginServer, type ServedFile, startOriginServer } from './support/origin-server.ts'
 import { sha256OfFile, startSystem, type TestSystem } from './support/system.ts'
 
@@ -20,6 +21,7 @@ describe('a supernode that starts again', () => {
     file = origin.serve('/file', { lengthBytes: LENGTH, seed: 3 })
   })
   afterEach(async () => {
+    ControlPeer.endAll()
     await system.stop()
     await origin.close()
   })
@@ -152,15 +154,33 @@ describe('a supernode that starts again', () => {
       await system.restartSupernode()
       await download()
       await inflict(cachedFile())
-      await download()
+      assert.equal((await download()).bytes.origin, 0, 'the supernode has it again')
     })
   }
 })
 
-describe('content that changes', () => {
-  it('is the new one for a peer that holds the old one complete', async () => {
-    const origin = await startOriginServer()
-    const system = await startSystem()
+describe('content at an origin', () => {
+  let origin: OriginServer
+  let system: TestSystem
+  let log: KeptLog
+  beforeEach(async () => {
+    log = keptLog()
+    origin = await startOriginServer()
+    system = await startSystem({ log, uploadLimit: 3 * MIB })
+  })
+  afterEach(async () => {
+    await system.stop()
+    await origin.close()
+  })
+  /** A download that is still under way when the CDN has everything, which is when this resolves. */
+  const startSlow = async (file: ServedFile) => {
+    const downloading = system.download(await system.startPeer(), file.url)
+    while (!log.lines.some(line => line.message === 'task complete at cdn')) await new Promise(setImmediate)
+    return { end: () => downloading.then(({ digest, bytes }) => ({ digest, origin: bytes.origin })) }
+  }
+
+  it('that has changed is the new one for a peer that holds the old one complete', async () => {
+    await system.restartSupernode({ uploadLimit: null })
     const file = origin.serve('/file', { lengthBytes: LENGTH, seed: 1 })
     const peer = await system.startPeer()
     for (const seed of [1, 2, 2, 3]) {
@@ -168,25 +188,24 @@ describe('content that changes', () => {
       const result = await system.download(peer, file.url)
       assert.equal(await sha256OfFile(result.path), await origin.contentSha256('/file'))
     }
-    await system.stop()
-    await origin.close()
   })
 
   it('without a validator is not fetched anew under those who are receiving it', async () => {
-    const origin = await startOriginServer()
-    const system = await startSystem({ uploadLimit: 4 * MIB })
     const file = origin.serve('/file', { lengthBytes: LENGTH, seed: 1, etag: null, hasLastModified: false })
-    const slow = system.download(await system.startPeer(), file.url)
-    const watch = await ControlPeer.greeted(system.node)
-    await watch.announce(announcement(file))
-    await watch.until(() => watch.received.some(said => said.type === 'layout' && said.digest !== null))
-    watch.socket.terminate()
-    const late = system.download(await system.startPeer(), file.url)
-    for (const { digest } of await Promise.all([slow, late])) {
-      assert.equal(digest, await origin.contentSha256('/file'))
-    }
+    const slow = await startSlow(file)
+    const late = await system.download(await system.startPeer(), file.url)
+    const digest = await origin.contentSha256('/file')
+    assert.equal(late.digest, digest)
+    assert.deepEqual(await slow.end(), { digest, origin: 0 })
     assert.equal(file.bodyBytesSent, LENGTH)
-    await system.stop()
-    await origin.close()
+  })
+
+  it('that is gone or cannot be asked about is not taken from those who are receiving it', async () => {
+    const file = origin.serve('/file', { lengthBytes: LENGTH, seed: 1 })
+    const slow = await startSlow(file)
+    file.set({ refusal: { status: 404 } })
+    const late = system.download(await system.startPeer(), file.url)
+    await assert.rejects(late, { code: 'ORIGIN_NOT_FOUND' })
+    assert.deepEqual(await slow.end(), { digest: await origin.contentSha256('/file'), origin: 0 })
   })
 })

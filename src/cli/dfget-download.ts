@@ -17,6 +17,7 @@ export type DownloadCommand = {
   readonly output: string
   readonly headers: readonly [string, string][]
   readonly digest: Digest | null
+  readonly wantsDigest: boolean
   readonly nodes: readonly string[]
   readonly home: Home
   readonly peerFlags: PeerFlags
@@ -51,6 +52,7 @@ async function downloadOnce(command: DownloadCommand): Promise<RunResult> {
     name: path.basename(command.output),
     tag: '',
     digest: command.digest,
+    wantsDigest: command.wantsDigest,
     nodes: [...command.nodes],
   }
   const ask = { method: 'POST', path: '/downloads', body, signal: command.signal }

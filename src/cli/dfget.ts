@@ -96,6 +96,7 @@ async function compile(flags: Flags, signal: AbortSignal): Promise<DownloadComma
     output: path.resolve(flags.output ?? nameFrom(flags.url)),
     headers: flags.header,
     digest: flags.digest ?? null,
+    wantsDigest: flags.json,
     nodes: flags.node.length > 0 ? flags.node : [DEFAULT_NODE],
     home: await openHome(path.resolve(flags.home)),
     peerFlags: { ip: flags.ip, port: flags.port, totallimit: flags.totallimit },

@@ -63,7 +63,7 @@ function summaryLine(result: RunResult, output: string): string {
   const { lengthBytes, seconds, bytes } = result
   const rate = formatSize(Math.round(lengthBytes / Math.max(seconds, 0.001)))
   const name = path.basename(output)
-  return `${name}: ${formatSize(lengthBytes)} in ${formatDuration(seconds * 1000)} (${rate}/s)  ${shares(bytes)}  ${result.digest}`
+  return `${name}: ${formatSize(lengthBytes)} in ${formatDuration(seconds * 1000)} (${rate}/s)  ${shares(bytes)}  ${result.digest ?? ''}`.trimEnd()
 }
 
 /** `peers 81%, supernode 19%`. */

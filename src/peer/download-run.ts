@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { assert } from '../core/assert.ts'
 import type { Digest } from '../core/digest.ts'
 import { DragonflyError, type ErrorCode, toDragonflyError } from '../core/error.ts'
 import { redactUrl } from '../core/filter-url.ts'
@@ -159,11 +160,12 @@ export class DownloadRun {
       onUnavailable: () => this.#dispatch({ type: 'supernode-unavailable' }),
       onLayout: message => {
         if (this.#isOfAnotherSwarm(message.generation)) return this.#leaveSwarm()
-        this.token = message.token
+        const version = versionIn(message)
         const pieces = this.#learnDigests(digestsIn(message))
+        this.token = message.token
         this.#dispatch({
           type: 'layout',
-          version: versionIn(message),
+          version,
           digest: message.digest,
           knownDigests: pieces,
         })
@@ -344,19 +346,24 @@ export class DownloadRun {
           `the content is ${digest}, expected was ${expectedDigest}`,
         )
       }
-      this.#observer.onDigest?.(digest)
+      if (digest !== null) this.#observer.onDigest?.(digest)
       await file.complete(digest)
       this.#dispatch({ type: 'verified', digest })
     })
   }
 
-  /** What was promised by digest is computed here; otherwise the supernode's word, which its piece digests already bind, will do. */
-  async #wholeDigest(file: TaskFile): Promise<Digest> {
+  /** Of complete content. Known ones cost nothing; others are computed by reading the content once. */
+  async contentDigest(): Promise<Digest> {
+    assert(this.isComplete && this.file !== null, 'the run is complete')
+    return this.#machine.digest ?? this.file.computeDigest(() => createHash('sha256'))
+  }
+
+  /** What was promised by digest is computed here. Otherwise the pieces' digests say enough, and the whole's is not worth a pass. */
+  async #wholeDigest(file: TaskFile): Promise<Digest | null> {
     if (file.isComplete && file.digest) return file.digest
+    if (this.request.expectedDigest === null) return this.#machine.digest
     const streamed = this.#originReader.digestOfStream(file.layout.lengthBytes)
-    if (streamed) return streamed
-    if (this.request.expectedDigest === null && this.#machine.digest) return this.#machine.digest
-    return file.computeDigest(() => createHash('sha256'))
+    return streamed ?? file.computeDigest(() => createHash('sha256'))
   }
 
   async #onFailed(error: DragonflyError, isDiscarded: boolean): Promise<void> {
@@ -382,7 +389,7 @@ export class DownloadRun {
     this.#meter.add(bytes, this.#engine.clock.now())
   }
 
-  #result(digest: Digest): RunResult {
+  #result(digest: Digest | null): RunResult {
     const now = this.#engine.clock.now()
     const { taskId } = this.request
     const { path } = this.file!

@@ -18,6 +18,7 @@ const downloadRequest: z.ZodType<DownloadRequest> = z.strictObject({
   name: z.string().max(4_096),
   tag: z.string().max(1_024),
   digest: z.string().nullable(),
+  wantsDigest: z.boolean().optional(),
   nodes: z.array(z.string()).max(64),
 })
 
@@ -69,7 +70,8 @@ async function download(
   response.once('close', cancelProgress)
   try {
     const result = await run.done
-    send(response, { event: 'complete', result })
+    const digest = parsed.data.wantsDigest ? await run.contentDigest() : result.digest
+    send(response, { event: 'complete', result: { ...result, digest } })
   } catch (thrown) {
     const { code, message, hint } = toDragonflyError(thrown)
     send(response, { event: 'failed', code, message, hint })

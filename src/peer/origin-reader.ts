@@ -131,8 +131,8 @@ export class OriginReader {
   }): Promise<void> {
     const { answer, stretch, file, signal } = body
     const { engine, dispatch, onBytes, onPiece, expectedDigest, preparedFile } = this.#host
-    const isWholeStream = answer.startByte === 0
-    this.#stream = isWholeStream ? { hash: createHash('sha256'), position: 0 } : null
+    const isPromised = this.#host.request.expectedDigest !== null
+    this.#stream = isPromised && answer.startByte === 0 ? { hash: createHash('sha256'), position: 0 } : null
     await pumpOrigin({
       body: answer.body,
       file,

@@ -22,7 +22,7 @@ export function snapshotOf(taskId: TaskId, machine: Download, rateBytesPerSecond
 /** Of a complete run. Times in milliseconds, `bestRate` in bytes per second. */
 export function resultOf(
   machine: Download,
-  what: { taskId: TaskId; path: string; digest: Digest },
+  what: { taskId: TaskId; path: string; digest: Digest | null },
   { now, startedAt, bestRate }: { now: number; startedAt: number; bestRate: number },
 ): RunResult {
   const seconds = (now - startedAt) / 1000

@@ -14,8 +14,9 @@ import type { TaskLink } from './task-link.ts'
 
 /** @throws DragonflyError PROTOCOL_INVALID */
 export function versionIn(message: SupernodeMessages['layout']): Version {
-  const { generation, lengthBytes, pieceLength, etag, lastModified } = message
-  if (!isValidLayout(lengthBytes, pieceLength)) {
+  const { generation, lengthBytes, pieceLength, etag, lastModified, inline } = message
+  const isInlineWhole = inline === null || (inline.length === lengthBytes && inline.length <= pieceLength)
+  if (!isValidLayout(lengthBytes, pieceLength) || !isInlineWhole || inline?.length === 0) {
     throw new DragonflyError('PROTOCOL_INVALID', 'the supernode sent an impossible layout')
   }
   return { generation, validator: { etag, lastModified }, layout: { lengthBytes, pieceLength } }

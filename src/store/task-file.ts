@@ -71,6 +71,7 @@ export class TaskFile {
   readonly #busy = new Set<Promise<unknown>>()
   #sealing: { readonly layout: PieceLayout; readonly done: Promise<void> } | null = null
   #completing: Promise<void> | null = null
+  #computedDigest: Digest | null = null
   #fate: 'stay' | 'close' | 'discard' = 'stay'
   #settled: Promise<void> | null = null
 
@@ -107,9 +108,9 @@ export class TaskFile {
     return this.#completion !== null
   }
 
-  /** Of the whole content, where `complete()` was told. */
+  /** Of the whole content, where `complete()` was told or it was computed since. */
   get digest(): Digest | null {
-    return this.#completion?.digest ?? null
+    return this.#completion?.digest ?? this.#computedDigest
   }
 
   /** Whether neither `close()` nor `discard()` was called. */
@@ -206,12 +207,14 @@ export class TaskFile {
   }
 
   /**
-   * Digest of the whole content by reading it. `createHash` makes a SHA-256 that nobody else feeds.
+   * Digest of the whole content, by reading it where it is not known. `createHash` makes a SHA-256 that nobody else feeds.
    * @throws the signal's reason; DragonflyError DISK_ERROR
    */
   async computeDigest(createHash: () => Hasher, signal?: AbortSignal): Promise<Digest> {
     const { lengthBytes } = this.#layout
     assert(lengthBytes !== null && this.held.isFull, 'all pieces are held')
+    signal?.throwIfAborted()
+    if (this.digest) return this.digest
     const hash = createHash()
     const block = new Uint8Array(Math.min(DIGEST_BLOCK_BYTES, lengthBytes))
     let position = 0
@@ -221,7 +224,8 @@ export class TaskFile {
       hash.update(block.subarray(0, count))
       position += count
     }
-    return digestOf(hash.digest())
+    this.#computedDigest = digestOf(hash.digest())
+    return this.#computedDigest
   }
 
   /**

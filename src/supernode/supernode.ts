@@ -8,6 +8,7 @@ import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import { formatHostPort, isHostPort } from '../core/host-port.ts'
 import type { Random } from '../core/random.ts'
 import { type TaskId, taskIdOf } from '../core/task-id.ts'
+import { TokenBucket } from '../core/token-bucket.ts'
 import { type ControlHandler, type ControlSocket, serveControl } from '../net/control-socket.ts'
 import type { Http1Timeouts } from '../net/http1-connection.ts'
 import { type PieceServer, startPieceServer } from '../net/piece-server.ts'
@@ -51,6 +52,14 @@ const BUFFER_BYTES = 256 * 1024 * 1024
 /** Pieces per consumer on their way at once; more only makes each of them slower to be shared on. */
 const CONSUMER_WINDOW = 4
 const UPLOADS_MAX = 1_024
+/**
+ * What one peer may send: pieces come in at most at this rate, and who comes back after a restart announces all that it holds at once.
+ * Long messages count as several, and announces cost more than reports.
+ */
+const MESSAGES_PER_SECOND = 2_000
+const MESSAGES_AHEAD_MS = 10_000
+const BYTES_PER_MESSAGE = 4_096
+const ANNOUNCE_COST = 4
 const IDLE_TASK_MS = 60_000
 const IDLE_CLIENT_MS = 30_000
 
@@ -158,10 +167,18 @@ export class Supernode {
 
   #onConnection(socket: ControlSocket): ControlHandler {
     let session: Session | null = null
+    const { clock } = this.#options
+    const budget = new TokenBucket(MESSAGES_PER_SECOND, clock.now())
+    const pay = (cost: number) => {
+      if (budget.take(cost, clock.now()) <= MESSAGES_AHEAD_MS) return
+      throw new DragonflyError('SUPERNODE_OVERLOADED', 'one peer alone sends too many messages')
+    }
     return {
       onMessage: encoded => {
         try {
+          pay(1 + encoded.length / BYTES_PER_MESSAGE)
           const message = decodePeerMessage(encoded)
+          if (message.type === 'announce') pay(ANNOUNCE_COST)
           if (session) this.#handle(session, message)
           else session = this.#greet(message, socket)
         } catch (thrown) {

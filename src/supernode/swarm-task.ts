@@ -29,6 +29,8 @@ type SwarmTaskOptions = {
 
 const INLINE_BYTES_MAX = 64 * 1024
 const TICK_MS = 250
+/** By then the first readers are gone. */
+const DIGEST_AFTER_MS = 3_000
 const STATUS_EVERY_TICKS = 8
 
 /** One task at the supernode: its CDN copy, its swarm, and the messages between the two and the members. */
@@ -44,6 +46,7 @@ export class SwarmTask {
   #isFlushDue = false
   #cancelTick: (() => void) | null = null
   #ticks = 0
+  #cancelDigest = () => {}
   #announcing = 0
 
   constructor(taskId: TaskId, options: SwarmTaskOptions) {
@@ -109,6 +112,7 @@ export class SwarmTask {
 
   async close(): Promise<void> {
     this.#cancelTick?.()
+    this.#cancelDigest()
     await this.#copy.close()
   }
 
@@ -126,6 +130,7 @@ export class SwarmTask {
         this.#broadcast(this.#news())
       },
       onComplete: ({ lengthBytes, seconds, bytes }) => {
+        this.#digestLater()
         this.#options.engine.log.info(
           { taskId: this.taskId, lengthBytes, seconds, bytes },
           'task complete at cdn',
@@ -166,6 +171,17 @@ export class SwarmTask {
     const waiting = [...this.#swarm.consumers()]
     this.#swarm.seal(pieceCount(this.#version.layout))
     this.#broadcast(this.#news(), waiting)
+  }
+
+  /** The whole content's digest is for those who ask later; the fill and its first readers do not wait for it. */
+  #digestLater(): void {
+    const fill = this.#copy.fill
+    this.#cancelDigest()
+    this.#cancelDigest = this.#options.engine.clock.schedule(DIGEST_AFTER_MS, async () => {
+      if (!fill || this.#copy.fill !== fill || !fill.run.isComplete) return
+      const digest = await fill.run.contentDigest().catch(() => null)
+      if (digest && this.#copy.fill === fill) this.#digest = digest
+    })
   }
 
   /** Members that are not done cannot go on; the others keep what they have. */

@@ -293,6 +293,23 @@ describe('late pieces', () => {
   })
 })
 
+describe('members that take assignments and say nothing', () => {
+  test('do not keep the slots of a source for ever', () => {
+    const { swarm, hosts } = newSwarm(8, { seedSlots: 2 })
+    offerAll(swarm, 8)
+    swarm.join(1, [], 0)
+    swarm.join(2, [], 0)
+    assert.ok(swarm.takeAssignments().every(({ consumer }) => consumer === 1))
+    swarm.tick(14_999)
+    assert.deepEqual(swarm.takeAssignments(), [])
+    swarm.tick(15_000)
+    assert.ok(swarm.takeAssignments().some(({ consumer }) => consumer === 2))
+    swarm.report(1, reportOf({ done: [{ piece: 0, source: SEED }] }), 15_001)
+    swarm.dissolve()
+    assert.equal(hosts.utilisation(SEED), 0)
+  })
+})
+
 describe('hostile members', () => {
   const number = fc.oneof(
     fc.nat(70),

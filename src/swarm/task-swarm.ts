@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../core/error.ts'
 import type { Random } from '../core/random.ts'
 import { pickIndex } from '../core/random.ts'
+import { isAccusation, isDenial, pauseAfter } from './avoidance.ts'
 import type { HostId, Hosts } from './hosts.ts'
 import { HungryQueue } from './hungry-queue.ts'
 import {
@@ -51,11 +52,6 @@ const SHARE_MIN = 2
 const LONE_WINDOW = 8
 /** A piece that takes longer has its slot no more: whoever never fetches or never says so must not keep the others waiting. */
 const SLOT_MS = 15_000
-const AVOID_GONE_MS = 5_000
-const AVOID_BUSY_MS = 200
-/** The seed is often the only source, so it is asked again soon at first; each failure in a row doubles the pause up to this. */
-const AVOID_SEED_MAX_MS = 5_000
-const AVOID_MAX_MS = 10 * 60_000
 /** Pieces that one member can make us believe a source does not hold; a source that lacks more of what it claims is a liar, or the member. */
 const DENIALS_MAX = 4
 
@@ -218,10 +214,10 @@ export class TaskSwarm {
     const { piece, source, code } = failure
     if (!this.#settle(member, piece, source)) return
     const sourceMember = this.#members.get(source)
-    if (code === 'DIGEST_MISMATCH' || code === 'PROTOCOL_INVALID') {
+    if (isAccusation(code)) {
       member.accused.add(source)
       sourceMember?.accusers.add(member.host)
-    } else if ((code === 'PIECE_NOT_HELD' || code === 'TASK_UNKNOWN') && sourceMember) {
+    } else if (isDenial(code) && sourceMember) {
       const denials = (member.denials.get(source) ?? 0) + 1
       member.denials.set(source, denials)
       if (denials <= DENIALS_MAX) this.#unhold(sourceMember, piece)
@@ -231,15 +227,8 @@ export class TaskSwarm {
 
   /** A consumer does not ask a source that failed it, for a while that grows if it goes on failing. */
   #avoid(member: Member, source: HostId, { code, now }: { code: ErrorCode; now: number }): void {
-    const isSeed = source === this.#seed
-    const mostMs = isSeed ? AVOID_SEED_MAX_MS : AVOID_MAX_MS
-    const isLie = code === 'DIGEST_MISMATCH' || code === 'PROTOCOL_INVALID'
-    const isDenied = code === 'PIECE_NOT_HELD' || code === 'TASK_UNKNOWN'
-    if (code === 'SOURCE_BUSY') avoid(member, source, { now, leastMs: AVOID_BUSY_MS, mostMs: AVOID_BUSY_MS })
-    else if (isSeed) avoid(member, source, { now, leastMs: AVOID_BUSY_MS, mostMs })
-    else if (isLie || (member.denials.get(source) ?? 0) >= DENIALS_MAX)
-      avoid(member, source, { now, leastMs: Number.POSITIVE_INFINITY, mostMs: Number.POSITIVE_INFINITY })
-    else avoid(member, source, { now, leastMs: isDenied ? AVOID_BUSY_MS : AVOID_GONE_MS, mostMs })
+    const isDenier = (member.denials.get(source) ?? 0) >= DENIALS_MAX
+    avoid(member, source, { now, ...pauseAfter(code, { isSeed: source === this.#seed, isDenier }) })
   }
 
   #unhold(member: Member, piece: number): void {

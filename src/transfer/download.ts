@@ -234,8 +234,8 @@ export class Download {
     if (this.phase === 'receiving') this.#goOn(now)
   }
 
-  #onVerified(digest: Digest): void {
-    this.digest = digest
+  #onVerified(digest: Digest | null): void {
+    this.digest ??= digest
     this.phase = 'complete'
     this.#effects.push({ type: 'complete', digest })
   }

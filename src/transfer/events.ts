@@ -37,7 +37,7 @@ export type DownloadEvent =
   | { type: 'origin-length'; lengthBytes: number }
   | { type: 'origin-ended' }
   | { type: 'origin-failed'; code: ErrorCode; message: string }
-  | { type: 'verified'; digest: Digest }
+  | { type: 'verified'; digest: Digest | null }
   | { type: 'stored-failed'; code: ErrorCode; message: string }
   | { type: 'tick' }
   | { type: 'cancelled' }
@@ -77,7 +77,7 @@ export type DownloadEffect =
   | { type: 'open-origin'; mode: OriginMode; fromPiece: number; untilPiece: number | null }
   | { type: 'close-origin' }
   | { type: 'verify' }
-  | { type: 'complete'; digest: Digest }
+  | { type: 'complete'; digest: Digest | null }
   | { type: 'fail'; code: ErrorCode; message: string; isDiscarded: boolean }
 
 /** Why nothing was on its way. */

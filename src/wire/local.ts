@@ -14,6 +14,8 @@ export type DownloadRequest = {
   name: string
   tag: string
   digest: string | null
+  /** Whether the result must have the whole content's digest; it costs a pass over the content where nobody has computed it yet. */
+  wantsDigest?: boolean
   /** Supernodes, `host:port`, in the order in which to try them. */
   nodes: string[]
 }
@@ -37,7 +39,8 @@ export type RunResult = {
   path: string
   lengthBytes: number
   seconds: number
-  digest: Digest
+  /** Of the whole content, where it is known: because it was asked for, or somebody had computed it. */
+  digest: Digest | null
   bytes: BytesBySource
   sources: number
   retries: number

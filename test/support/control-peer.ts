@@ -19,9 +19,11 @@ export class ControlPeer {
   /** The close frame's code, once there is one; 1006 for a cut connection. */
   closeCode: number | null = null
   readonly #watchers = new Set<() => void>()
+  static readonly #all = new Set<ControlPeer>()
 
   private constructor(socket: WebSocket) {
     this.socket = socket
+    ControlPeer.#all.add(this)
     const notify = () => {
       for (const look of [...this.#watchers]) look()
     }
@@ -34,6 +36,12 @@ export class ControlPeer {
       this.closeCode = code
       notify()
     })
+  }
+
+  /** Cuts all channels that a test has opened. */
+  static endAll(): void {
+    for (const peer of ControlPeer.#all) peer.socket.terminate()
+    ControlPeer.#all.clear()
   }
 
   /** Resolves when the channel is open, or was refused. */

@@ -87,7 +87,8 @@ export async function startSystem(options: Partial<SupernodeOptions> = {}): Prom
       const asked = { url, headers: [], name: 'target', tag: '', digest: null, nodes: [node], ...request }
       const { run, release } = await peer.download(asked)
       try {
-        return await run.done
+        const result = await run.done
+        return { ...result, digest: await run.contentDigest() }
       } finally {
         release()
       }

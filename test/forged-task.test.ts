@@ -203,7 +203,7 @@ describe('a supernode under attack', () => {
 })
 
 describe('a peer whose supernode speaks another version', () => {
-  it('says so in its log, and gets the content from the origin', async () => {
+  it('says so in its log, and gets the content from the origin', async t => {
     const origin = await startOriginServer()
     const file = origin.serve('/file', { lengthBytes: LENGTH })
     const system = await startSystem()

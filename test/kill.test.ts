@@ -8,7 +8,7 @@ import { type Account, type CommandOutcome, type Processes, startProcesses } fro
 import { sha256OfFile } from './support/system.ts'
 
 const MIB = 1024 ** 2
-const LENGTH_BYTES = 32 * MIB + 17
+const LENGTH_BYTES = 24 * MIB + 17
 /** Slow enough for the file to have a middle. */
 const RATE = 16 * MIB
 const TEST = { timeout: 60_000 }
@@ -76,7 +76,9 @@ describe('a resident peer that is killed', () => {
     for (const [i, { account, outcome }] of restarted.entries()) {
       await assertComplete(account, outcome)
       const { name, heldBytes } = await killed[i]
-      if (name === 'half way') assert.ok(outcome.bytes.local >= heldBytes - 8 * MIB, name)
+      // The last moment may be past before it is used; then the command has what it wants from the first peer.
+      const wasInTime = name !== 'near the end' || outcome.bytes.local > 0
+      if (wasInTime) assert.ok(outcome.bytes.local >= heldBytes, `${name}: ${outcome.bytes.local}`)
     }
     assert.ok(file.bodyBytesSent <= LENGTH_BYTES * 1.01)
   })
@@ -99,14 +101,6 @@ describe('a supernode that is killed and does not come back', () => {
         const heldMost = Math.max(...statuses.map(status => held(status?.tasks ?? [])))
         const outcomes = await Promise.all(commands.map(command => command.outcome))
         for (const [i, outcome] of outcomes.entries()) await assertComplete(accounts[i], outcome)
-        console.log(
-          name,
-          sentBytes / MIB,
-          heldMost / MIB,
-          statuses.map(s => held(s?.tasks ?? []) / MIB),
-          file.bodyBytesSent / MIB,
-          outcomes.map(o => JSON.stringify(o.bytes) + o.seconds),
-        )
         const lackedBytes = LENGTH_BYTES - heldMost
         assert.ok(file.bodyBytesSent <= sentBytes + accounts.length * lackedBytes + 3 * MIB)
       },
@@ -125,11 +119,6 @@ describe('a supernode that is killed and started again', () => {
       await processes.restartSupernode()
       const outcomes = await Promise.all(commands.map(command => command.outcome))
       for (const [i, outcome] of outcomes.entries()) await assertComplete(accounts[i], outcome)
-      console.log(
-        name,
-        file.bodyBytesSent / MIB,
-        outcomes.map(o => JSON.stringify(o.bytes) + o.seconds),
-      )
       const byPeers = outcomes.reduce((sum, { bytes }) => sum + bytes.origin, 0)
       assert.ok(file.bodyBytesSent - byPeers <= LENGTH_BYTES * 1.05 + 4 * MIB)
     })
@@ -147,11 +136,6 @@ describe('a supernode that is killed and started again', () => {
       const sentBytes = file.bodyBytesSent
       const late = processes.account()
       const outcome = await late.dfget(file.url).outcome
-      console.log(
-        outcome,
-        file.bodyBytesSent - sentBytes,
-        file.requests.map(r => r.method + JSON.stringify(r.headers)),
-      )
       await assertComplete(late, outcome)
       assert.equal(outcome.bytes.supernode, LENGTH_BYTES)
       assert.equal(file.bodyBytesSent, sentBytes)

@@ -10,7 +10,7 @@ const HONEST_PEERS = 3
 /** A source that lies is asked for no more than what was assigned before the first answer of it was judged, by each. */
 const REQUESTS_MAX = HONEST_PEERS * 8
 
-describe('a peer that claims to hold everything and sends', () => {
+describe('a peer that claims to hold everything and sends', { concurrency: 3 }, () => {
   let origin: OriginServer
   before(async () => {
     origin = await startOriginServer()

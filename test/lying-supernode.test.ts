@@ -91,7 +91,7 @@ const MALFORMED: Record<string, Lie> = {
   },
 }
 
-describe('a supernode that lies', () => {
+describe('a supernode that lies', { concurrency: 4 }, () => {
   let origin: OriginServer
   let system: TestSystem
   let file: ServedFile

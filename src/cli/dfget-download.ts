@@ -30,7 +30,16 @@ const PEER_TRIES = 3
 
 /** @throws DragonflyError */
 export async function downloadFile(command: DownloadCommand): Promise<RunResult> {
-  await prepareOutput(command.output)
+  const takeBack = await prepareOutput(command.output)
+  try {
+    return await downloadStubbornly(command)
+  } catch (thrown) {
+    await takeBack()
+    throw thrown
+  }
+}
+
+async function downloadStubbornly(command: DownloadCommand): Promise<RunResult> {
   for (let tries = 1; ; tries++) {
     try {
       return await downloadOnce(command)

@@ -1,21 +1,28 @@
 import { constants } from 'node:fs'
-import { access, chmod, copyFile, link, mkdir, open, rename, stat, unlink } from 'node:fs/promises'
+import { access, chmod, copyFile, link, mkdir, open, rename, rmdir, stat, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { DragonflyError } from '../core/error.ts'
 
 /**
- * Checks the target before a byte is fetched.
+ * Checks the target before a byte is fetched. The returned function takes back the directories that were made for it, as far as they
+ * are still empty.
  * @throws DragonflyError OUTPUT_INVALID
  */
-export async function prepareOutput(output: string): Promise<void> {
+export async function prepareOutput(output: string): Promise<() => Promise<void>> {
+  const made: string[] = []
+  const takeBack = async () => {
+    for (const directory of made.toReversed()) await rmdir(directory).catch(() => {})
+  }
   try {
     const directory = path.dirname(output)
-    await makeDirectories(directory)
+    await makeDirectories(directory, made)
     await access(directory, constants.W_OK | constants.X_OK)
     const existing = await stat(output).catch(() => null)
     if (existing?.isDirectory()) throw new Error('it is a directory')
     if (existing && !existing.isFile()) throw new Error('it is not a regular file')
+    return takeBack
   } catch (cause) {
+    await takeBack()
     throw new DragonflyError('OUTPUT_INVALID', `${output} cannot be written: ${(cause as Error).message}`, {
       cause,
     })
@@ -23,17 +30,21 @@ export async function prepareOutput(output: string): Promise<void> {
 }
 
 /** What `recursive` of `mkdir` does, save that it ends where a parent is there and takes no entries, as in /proc. */
-async function makeDirectories(directory: string): Promise<void> {
+async function makeDirectories(directory: string, made: string[]): Promise<void> {
   try {
     await mkdir(directory)
+    made.push(directory)
   } catch (error) {
     if (await isDirectory(directory)) return
     const parent = path.dirname(directory)
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === directory) throw error
-    await makeDirectories(parent)
-    await mkdir(directory).catch(async again => {
-      if (!(await isDirectory(directory))) throw again
-    })
+    await makeDirectories(parent, made)
+    await mkdir(directory).then(
+      () => made.push(directory),
+      async again => {
+        if (!(await isDirectory(directory))) throw again
+      },
+    )
   }
 }
 

@@ -102,10 +102,6 @@ export class DownloadRun {
     return this.#machine.isConfirmed ? this.#machine.content.version : null
   }
 
-  get digest(): Digest | null {
-    return this.#machine.digest
-  }
-
   get originBytes(): number {
     return this.#originReader.bytes
   }
@@ -392,9 +388,8 @@ export class DownloadRun {
   #result(digest: Digest | null): RunResult {
     const now = this.#engine.clock.now()
     const { taskId } = this.request
-    const { path } = this.file!
     const times = { now, startedAt: this.#startedAt, bestRate: this.#meter.best(now) }
-    return resultOf(this.#machine, { taskId, path, digest }, times)
+    return resultOf(this.#machine, { taskId, path: this.file!.path, digest }, times)
   }
 }
 

@@ -40,7 +40,7 @@ export type PeerOptions = {
 /** Pieces sent at the same time: few, so that each is soon finished and shared on. */
 const UPLOAD_SLOTS = 4
 const UPLOADS_MAX = 64
-const BUFFER_BYTES = 64 * 1024 * 1024
+const BUFFER_BYTES = 48 * 1024 * 1024
 const DEFAULT_CONTROL_PORT = 8002
 
 type Entry = {

@@ -201,6 +201,7 @@ class SwarmModel {
 
   #tickLater(): void {
     this.#at(this.#nowMs + TICK_MS, () => {
+      this.#watch.tick(this.#nowMs)
       this.#swarm.tick(this.#nowMs)
       this.#lookAtSlowFlows()
       this.#tickLater()
@@ -237,7 +238,7 @@ class SwarmModel {
 
   #flush(): void {
     for (const assignment of this.#swarm.takeAssignments()) {
-      this.#watch.assign(assignment)
+      this.#watch.assign(assignment, this.#nowMs)
       this.#later(() => this.#begin(assignment))
     }
     this.#watch.checkLoads(this.#hosts)

@@ -4,11 +4,14 @@ import type { Assignment, ConsumerReport } from '../../src/swarm/task-swarm.ts'
 
 type Watched = {
   readonly held: Set<number>
-  readonly outstanding: { piece: number; source: HostId }[]
+  readonly outstanding: { piece: number; source: HostId; slotUntilMs: number }[]
   readonly slow: Set<number>
   readonly accused: Set<HostId>
   readonly accusers: Set<HostId>
 }
+
+/** For so long a piece on its way occupies a slot of its source. */
+const SLOT_MS = 15_000
 
 /** Follows a swarm by its inputs and outputs alone, and objects to any assignment that breaks a rule. */
 export class SwarmWatch {
@@ -44,7 +47,7 @@ export class SwarmWatch {
   }
 
   leave(host: HostId): void {
-    for (const { source } of this.#members.get(host)?.outstanding ?? []) this.#addLoad(source, -1)
+    for (const entry of this.#members.get(host)?.outstanding ?? []) this.#freeSlot(entry)
     this.#members.delete(host)
   }
 
@@ -69,7 +72,13 @@ export class SwarmWatch {
     if (report.slow.length > 0) this.#hasSlowReports = true
   }
 
-  assign(assignment: Assignment): void {
+  tick(nowMs: number): void {
+    for (const { outstanding } of this.#members.values()) {
+      for (const entry of outstanding) if (nowMs >= entry.slotUntilMs) this.#freeSlot(entry)
+    }
+  }
+
+  assign(assignment: Assignment, nowMs: number): void {
     const { consumer, piece, source } = assignment
     const what = `assignment of piece ${piece} from ${source} to ${consumer}`
     const member = this.#members.get(consumer)
@@ -85,7 +94,7 @@ export class SwarmWatch {
     assert.ok(!rivals.some(rival => rival.source === source), `${what}: the second source is another one`)
     if (source === this.#seed) this.#checkSeed(member, piece, what)
     else this.#checkPeer(member, { piece, source }, what)
-    member.outstanding.push({ piece, source })
+    member.outstanding.push({ piece, source, slotUntilMs: nowMs + SLOT_MS })
     const window = Math.max(this.#window, Math.ceil(8 / this.#members.size))
     const limit = this.#hasSlowReports ? 2 * window : window
     assert.ok(member.outstanding.length <= limit, `${what}: within the window`)
@@ -124,10 +133,16 @@ export class SwarmWatch {
   #settle(member: Watched, piece: number, source: HostId): boolean {
     const at = member.outstanding.findIndex(entry => entry.piece === piece && entry.source === source)
     if (at < 0) return false
-    member.outstanding.splice(at, 1)
-    this.#addLoad(source, -1)
+    const [ended] = member.outstanding.splice(at, 1)
+    this.#freeSlot(ended)
     if (!member.outstanding.some(entry => entry.piece === piece)) member.slow.delete(piece)
     return true
+  }
+
+  #freeSlot(entry: Watched['outstanding'][number]): void {
+    if (entry.slotUntilMs === Number.POSITIVE_INFINITY) return
+    entry.slotUntilMs = Number.POSITIVE_INFINITY
+    this.#addLoad(entry.source, -1)
   }
 
   #addLoad(host: HostId, change: number): void {

@@ -108,7 +108,9 @@ describe('a supernode that starts again', () => {
 
   it('fetches anew what has no validator', async () => {
     file.set({ etag: null, hasLastModified: false })
-    await download()
+    const first = await system.startPeer()
+    await download(first)
+    await first.stop()
     await system.restartSupernode()
     file.set({ seed: 9 })
     await download()

@@ -7,6 +7,7 @@ import { DragonflyError } from '../core/error.ts'
 import { parseHostPort } from '../core/host-port.ts'
 import type { Random } from '../core/random.ts'
 import { type TaskId, taskIdOf } from '../core/task-id.ts'
+import { Turns } from '../core/turns.ts'
 import type { Http1Timeouts } from '../net/http1-connection.ts'
 import { type PieceServer, startPieceServer } from '../net/piece-server.ts'
 import { RateLimiter } from '../net/rate-limiter.ts'
@@ -57,7 +58,7 @@ export class Peer {
   readonly #engine: Engine
   readonly #store: TaskStore
   /** The last step in line per task. */
-  readonly #turns = new Map<TaskId, Promise<void>>()
+  readonly #turns = new Turns<TaskId>()
   readonly #entries = new Map<TaskId, Entry>()
   #pieceServer!: PieceServer
   #supernodes!: SupernodePool
@@ -131,7 +132,7 @@ export class Peer {
 
   async stop(): Promise<void> {
     this.#isStopping = true
-    await Promise.all(this.#turns.values())
+    await this.#turns.settled()
     for (const { run, before } of this.#entries.values()) {
       await run.close()
       await before?.close()
@@ -174,7 +175,7 @@ export class Peer {
 
   async #enter(task: TaskRequest, nodes: readonly string[]): Promise<Entry> {
     for (;;) {
-      const entry = await this.#inTurn(task.taskId, () => this.#presentOrNew(task, nodes))
+      const entry = await this.#turns.run(task.taskId, () => this.#presentOrNew(task, nodes))
       if (isSameCaller(entry.run.request, task)) return entry
       await entry.run.done.catch(() => {})
     }
@@ -217,25 +218,12 @@ export class Peer {
       else this.#entries.delete(taskId)
     }
     await run.close()
-    await this.#inTurn(taskId, async () => {
+    await this.#turns.run(taskId, async () => {
       if (this.#entries.has(taskId)) return
       await before?.close()
       await run.file?.close()
     })
     this.#engine.buffers.trim()
-  }
-
-  #inTurn<T>(taskId: TaskId, action: () => Promise<T>): Promise<T> {
-    const result = (this.#turns.get(taskId) ?? Promise.resolve()).then(action)
-    const turn = result.then(
-      () => {},
-      () => {},
-    )
-    this.#turns.set(taskId, turn)
-    void turn.then(() => {
-      if (this.#turns.get(taskId) === turn) this.#turns.delete(taskId)
-    })
-    return result
   }
 }
 

@@ -5,6 +5,7 @@ import { DragonflyError } from '../core/error.ts'
 import { PieceDigests } from '../core/piece-digests.ts'
 import { pieceCount } from '../core/piece-layout.ts'
 import type { TaskId } from '../core/task-id.ts'
+import { Turns } from '../core/turns.ts'
 import { closeFile, makeDirectory, OPEN_NEW, openFile, removeFile } from './disk.ts'
 import { Journal } from './journal.ts'
 import { type LoadOptions, loadTask, removeContent } from './load-task.ts'
@@ -42,7 +43,7 @@ export class TaskStore {
   readonly #closing = new AbortController()
   readonly #files = new Map<TaskId, TaskFile>()
   /** The last operation in line per task. */
-  readonly #turns = new Map<TaskId, Promise<unknown>>()
+  readonly #turns = new Turns<TaskId>()
 
   constructor(options: TaskStoreOptions) {
     this.#options = { log: () => {}, ...options, signal: this.#closing.signal }
@@ -89,7 +90,7 @@ export class TaskStore {
   async close(): Promise<void> {
     this.#closing.abort(closedError())
     while (this.#turns.size > 0 || this.#files.size > 0) {
-      await Promise.all(this.#turns.values())
+      await this.#turns.settled()
       await Promise.all([...this.#files.values()].map(file => file.close()))
     }
   }
@@ -166,7 +167,7 @@ export class TaskStore {
     const file = new TaskFile(content, {
       sharedPath: places.sharedPath(content.header),
       recordPath: places.recordPath(taskId),
-      end: ended => this.#queue(taskId, () => this.#settle(ended)),
+      end: ended => this.#turns.run(taskId, () => this.#settle(ended)),
     })
     this.#files.set(taskId, file)
     return file
@@ -183,21 +184,7 @@ export class TaskStore {
 
   #inTurn<T>(taskId: TaskId, action: () => Promise<T>): Promise<T> {
     if (this.#closing.signal.aborted) return Promise.reject(closedError())
-    return this.#queue(taskId, action)
-  }
-
-  #queue<T>(taskId: TaskId, action: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(taskId) ?? Promise.resolve()
-    const result = before.then(action)
-    const turn = result.then(
-      () => {},
-      () => {},
-    )
-    this.#turns.set(taskId, turn)
-    void turn.then(() => {
-      if (this.#turns.get(taskId) === turn) this.#turns.delete(taskId)
-    })
-    return result
+    return this.#turns.run(taskId, action)
   }
 }
 

@@ -182,8 +182,11 @@ describe('what identifies content', () => {
         for (const peer of peers.slice(0, 2)) {
           await assertSame(origin, file, await system.download(peer, file.url))
         }
+        // Content without a validator stays as it is for as long as somebody receives it.
+        await system.heardAll()
         file.set({ seed: 7 })
         for (const peer of peers) await assertSame(origin, file, await system.download(peer, file.url))
+        await system.heardAll()
         file.set({ seed: 8, lengthBytes: lengthBytes + 5 })
         const together = await Promise.all(peers.map(peer => system.download(peer, file.url)))
         for (const result of together) await assertSame(origin, file, result)

@@ -44,7 +44,8 @@ test('a piece is no longer than the count demands', () => {
   fc.assert(
     fc.property(lengthUpTo(64 * GIB), lengthBytes => {
       const { pieceLength } = layoutFor(lengthBytes)
-      assert.ok(pieceLength === PIECE_LENGTH_MIN || lengthBytes > (pieceLength / 2) * 1024)
+      const enough = pieceLength <= 4 * MIB ? 256 : 1024
+      assert.ok(pieceLength === PIECE_LENGTH_MIN || lengthBytes > (pieceLength / 2) * enough)
     }),
   )
 })
@@ -56,9 +57,11 @@ test('the piece length changes just behind its boundary', () => {
     [MIB - 1, MIB, 1],
     [MIB, MIB, 1],
     [MIB + 1, MIB, 2],
-    [GIB - 1, MIB, 1024],
-    [GIB, MIB, 1024],
-    [GIB + 1, 2 * MIB, 513],
+    [256 * MIB, MIB, 256],
+    [256 * MIB + 1, 2 * MIB, 129],
+    [GIB, 4 * MIB, 256],
+    [4 * GIB, 4 * MIB, 1024],
+    [4 * GIB + 1, 8 * MIB, 513],
     [16 * GIB, 16 * MIB, 1024],
     [16 * GIB + 1, 32 * MIB, 513],
     [64 * GIB, 64 * MIB, 1024],

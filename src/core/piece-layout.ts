@@ -8,16 +8,24 @@ export type PieceLayout = { readonly lengthBytes: number | null; readonly pieceL
 
 export const PIECE_LENGTH_MIN = MIB
 export const PIECE_LENGTH_MAX = 64 * MIB
+/** Fewer pieces cost less, as each costs some 300 µs of handling on both sides, and so many are enough for a swarm. */
+const PIECE_COUNT_ENOUGH = 256
+/** Up to this length a piece may grow for the sake of fewer pieces. */
+const PIECE_LENGTH_HANDY = 4 * MIB
 const PIECE_COUNT_AIM = 1024
 const PIECE_LENGTH_UNKNOWN = 4 * MIB
 
 /** No task has more pieces: 64 MiB × 65 536 is 4 TiB, 4 MiB × 65 536 of unknown length is 256 GiB. */
 export const PIECE_COUNT_MAX = 65_536
 
-/** A power of two from 1 MiB such that there are at most 1024 pieces, which 16 MiB does up to 16 GiB; never more than 64 MiB. */
+/**
+ * A power of two from 1 MiB: up to 4 MiB such that there are at most 256 pieces, beyond such that there are at most 1024, which 16 MiB
+ * does up to 16 GiB; never more than 64 MiB.
+ */
 export function choosePieceLength(lengthBytes: number | null): number {
   if (lengthBytes === null) return PIECE_LENGTH_UNKNOWN
   let pieceLength = PIECE_LENGTH_MIN
+  while (pieceLength < PIECE_LENGTH_HANDY && lengthBytes > pieceLength * PIECE_COUNT_ENOUGH) pieceLength *= 2
   while (pieceLength < PIECE_LENGTH_MAX && lengthBytes > pieceLength * PIECE_COUNT_AIM) pieceLength *= 2
   return pieceLength
 }

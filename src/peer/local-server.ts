@@ -1,6 +1,6 @@
 import { chmod, unlink } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Clock } from '../core/clock.ts'
 import { DragonflyError, ERROR_TABLE, toDragonflyError } from '../core/error.ts'
 import type { DownloadRequest, LocalEvent } from '../wire/local.ts'

@@ -123,6 +123,11 @@ export class Supernode {
     return [...this.#tasks.values()].reduce((sum, task) => sum + task.originBytes, 0)
   }
 
+  /** Downloads under way, as far as their reports have arrived. */
+  get consumerCount(): number {
+    return [...this.#tasks.values()].reduce((sum, task) => sum + task.consumerCount, 0)
+  }
+
   async stop(): Promise<void> {
     this.#cancelSweep()
     this.#stopControl()

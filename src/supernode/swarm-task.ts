@@ -59,7 +59,7 @@ export class SwarmTask {
       access,
       freshMs,
       observer: this.#observer(),
-      isWanted: () => (this.#swarm?.consumerCount ?? 0) > 0,
+      isWanted: () => this.consumerCount > 0,
     })
   }
 
@@ -76,6 +76,10 @@ export class SwarmTask {
 
   get memberCount(): number {
     return this.#swarm?.memberCount ?? 0
+  }
+
+  get consumerCount(): number {
+    return this.#swarm?.consumerCount ?? 0
   }
 
   /** Nobody needs it at the moment, and it is at rest. */

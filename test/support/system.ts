@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { sleep } from '../../src/core/clock.ts'
 import { seededRandom } from '../../src/core/random.ts'
 import type { Http1Timeouts } from '../../src/net/http1-connection.ts'
 import { silentLog } from '../../src/ops/log.ts'
@@ -30,6 +31,8 @@ export type TestSystem = {
   startPeer(options?: Partial<PeerOptions>): Promise<Peer>
   /** Downloads and waits; rejects with the DragonflyError of the download. */
   download(peer: Peer, url: string, request?: Partial<DownloadRequest>): Promise<RunResult>
+  /** Resolves when the supernode has heard that every download is over. */
+  heardAll(): Promise<void>
   stopSupernode(): Promise<void>
   /** On the same ports and the same home. */
   restartSupernode(options?: Partial<SupernodeOptions>): Promise<void>
@@ -92,6 +95,9 @@ export async function startSystem(options: Partial<SupernodeOptions> = {}): Prom
       } finally {
         release()
       }
+    },
+    async heardAll() {
+      while (system.supernode.consumerCount > 0) await sleep(systemClock, 1)
     },
     async stopSupernode() {
       const stopping = supernode

@@ -1,4 +1,6 @@
 import { parseArgs } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { seededRandom } from '../src/core/random.ts'
 import { type HostId, Hosts } from '../src/swarm/hosts.ts'
 import { type Assignment, type ConsumerReport, TaskSwarm } from '../src/swarm/task-swarm.ts'
@@ -10,19 +12,59 @@ import { type Assignment, type ConsumerReport, TaskSwarm } from '../src/swarm/ta
  *     node bench/schedule.ts [--members 1000,10000] [--pieces 1000] [--events 20000]
  */
 
-const { values } = parseArgs({
-  options: {
-    members: { type: 'string', default: '1000,10000' },
-    pieces: { type: 'string', default: '1000' },
-    events: { type: 'string', default: '20000' },
-  },
-})
+export type ScheduleCase = {
+  readonly members: number
+  readonly pieces: number
+  /** Of all pieces, that each member holds at the beginning. */
+  readonly heldShare: number
+  readonly events: number
+}
+
+export type ScheduleCost = {
+  readonly reports: number
+  readonly assignments: number
+  readonly microsPerAssignment: number
+  readonly microsPerReport: number
+  readonly microsPerJoin: number
+  /** Memory that the swarm takes after everybody has joined. */
+  readonly stateMiB: number
+}
 
 const SEED: HostId = 0
-const pieces = Number(values.pieces)
-const events = Number(values.events)
 
-function makeSwarm(members: number, heldShare: number): { swarm: TaskSwarm; joinMicroseconds: number } {
+export function measureSchedule({ members, pieces, heldShare, events }: ScheduleCase): ScheduleCost {
+  const before = usedBytes()
+  const { swarm, joinMicroseconds } = makeSwarm(members, pieces, heldShare)
+  const stateBytes = usedBytes() - before
+  const queue: Assignment[] = swarm.takeAssignments()
+  let reports = 0
+  let assignments = 0
+  const eventsMax = Math.min(events, queue.length * 50)
+  const startedAt = performance.now()
+  for (let next = 0; next < queue.length && reports < eventsMax; next++) {
+    const { consumer, piece, source } = queue[next]
+    swarm.report(consumer, doneReport(piece, source), reports)
+    reports++
+    const more = swarm.takeAssignments()
+    assignments += more.length
+    queue.push(...more)
+  }
+  const microseconds = (performance.now() - startedAt) * 1000
+  return {
+    reports,
+    assignments,
+    microsPerAssignment: microseconds / Math.max(1, assignments),
+    microsPerReport: microseconds / Math.max(1, reports),
+    microsPerJoin: joinMicroseconds,
+    stateMiB: stateBytes / 1024 ** 2,
+  }
+}
+
+function makeSwarm(
+  members: number,
+  pieces: number,
+  heldShare: number,
+): { swarm: TaskSwarm; joinMicroseconds: number } {
   const random = seededRandom(1)
   const hosts = new Hosts()
   hosts.add(SEED, 64)
@@ -38,36 +80,40 @@ function makeSwarm(members: number, heldShare: number): { swarm: TaskSwarm; join
   return { swarm, joinMicroseconds: ((performance.now() - startedAt) * 1000) / members }
 }
 
-function measure(members: number, heldShare: number): void {
-  const { swarm, joinMicroseconds } = makeSwarm(members, heldShare)
-  const queue: Assignment[] = swarm.takeAssignments()
-  let reported = 0
-  let assigned = 0
-  const eventsMax = Math.min(events, queue.length * 50)
-  const startedAt = performance.now()
-  for (let next = 0; next < queue.length && reported < eventsMax; next++) {
-    const { consumer, piece, source } = queue[next]
-    swarm.report(consumer, doneReport(piece, source), reported)
-    reported++
-    const more = swarm.takeAssignments()
-    assigned += more.length
-    queue.push(...more)
-  }
-  const microseconds = (performance.now() - startedAt) * 1000
-  console.log(
-    [
-      `${members} members × ${pieces} pieces, ${Math.round(heldShare * 100)} % held:`,
-      `${(microseconds / Math.max(1, assigned)).toFixed(1)} µs per assignment,`,
-      `${(microseconds / Math.max(1, reported)).toFixed(1)} µs per report`,
-      `(${reported} reports, ${assigned} assignments; a join ${joinMicroseconds.toFixed(0)} µs)`,
-    ].join(' '),
-  )
-}
-
 function doneReport(piece: number, source: HostId): ConsumerReport {
   return { done: [{ piece, source }], failed: [], released: [], slow: [], fromOrigin: [] }
 }
 
-for (const members of values.members.split(',').map(Number)) {
-  for (const heldShare of [0, 0.1, 0.5, 0.9]) measure(members, heldShare)
+/** After everything that is no longer needed is gone. */
+function usedBytes(): number {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
 }
+
+function main(): void {
+  const { values } = parseArgs({
+    options: {
+      members: { type: 'string', default: '1000,10000' },
+      pieces: { type: 'string', default: '1000' },
+      events: { type: 'string', default: '20000' },
+    },
+  })
+  const pieces = Number(values.pieces)
+  for (const members of values.members.split(',').map(Number)) {
+    for (const heldShare of [0, 0.1, 0.5, 0.9]) {
+      const cost = measureSchedule({ members, pieces, heldShare, events: Number(values.events) })
+      console.log(
+        [
+          `${members} members × ${pieces} pieces, ${Math.round(heldShare * 100)} % held:`,
+          `${cost.microsPerAssignment.toFixed(1)} µs per assignment,`,
+          `${cost.microsPerReport.toFixed(1)} µs per report, state ${cost.stateMiB.toFixed(0)} MiB`,
+          `(${cost.reports} reports, ${cost.assignments} assignments; a join ${cost.microsPerJoin.toFixed(0)} µs)`,
+        ].join(' '),
+      )
+    }
+  }
+}
+
+if (import.meta.main) main()

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 
 const ROOT = join(import.meta.dirname, '..')
 const NODE_MAJOR_MIN = 24
-const ALL_TESTS = ['src/**/*.test.ts', 'test/**/*.test.ts']
+const ALL_TESTS = ['src/**/*.test.ts', 'sim/**/*.test.ts', 'test/**/*.test.ts']
 
 /** Programs that some test starts, and how to get them. */
 const NEEDED_PROGRAMS: readonly { name: string; install: string }[] = []

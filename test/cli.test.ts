@@ -487,7 +487,7 @@ describe('the supernode command', () => {
     ['Port: 5', /"Port" is not known, did you mean "port"\?/],
     ['port: many', /port/],
     ['uploadLimit: fast', /uploadLimit/],
-    ['uploadLimit: -5', /"-5" is not a size.*\n.*uploadLimit/],
+    ['uploadLimit: -5', /"-5" is not a rate.*\n.*uploadLimit/],
     ['uploadLimit: 0', /a rate of 0 would never end.*\n.*uploadLimit/],
     ['- a list', /object/i],
     ['port: [', /cannot be read/],

@@ -5,6 +5,7 @@ import { Supernode } from '../supernode/supernode.ts'
 import { demo } from './demo.ts'
 import { runCommand } from './flags.ts'
 import { reportError } from './report-error.ts'
+import { simCommand } from './sim.ts'
 import { stopSignal } from './stop-signal.ts'
 import { compileSupernodeOptions } from './supernode-options.ts'
 
@@ -19,6 +20,7 @@ command
   .argument('[url]', 'what to distribute (default: 256 MiB of its own)')
   .action(runDemo)
 command.command('start').description('runs the whole system on this machine until Ctrl-C').action(start)
+command.addCommand(simCommand())
 
 async function runDemo(url: string | undefined): Promise<void> {
   const controller = new AbortController()

@@ -1,6 +1,5 @@
 import { type Command, CommanderError, InvalidArgumentError } from 'commander'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
-import { parseSize } from '../core/size.ts'
 
 /** Turns one of core's parsers into a flag's, so that a bad value is reported like every other usage error. */
 export function flagValue<T>(parse: (text: string) => T): (text: string) => T {
@@ -19,16 +18,6 @@ export const portFlag = flagValue(text => {
     throw new DragonflyError('USAGE', 'a port is a number up to 65535')
   return port
 })
-
-/**
- * Bytes per second, written like a size.
- * @throws DragonflyError USAGE
- */
-export function parseRate(text: string): number {
-  const rate = parseSize(text)
-  if (rate === 0) throw new DragonflyError('USAGE', 'a rate of 0 would never end; leave it out for no limit')
-  return rate
-}
 
 /** For flags that may be repeated. */
 export function collect<T>(parse: (text: string) => T): (text: string, before: T[]) => T[] {

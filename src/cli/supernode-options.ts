@@ -4,12 +4,12 @@ import path from 'node:path'
 import { parse as parseYaml } from 'yaml'
 import * as z from 'zod'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
+import { parseRate } from '../core/rate.ts'
 import { openLog } from '../ops/log.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { systemRandom } from '../ops/system-random.ts'
 import type { SupernodeOptions } from '../supernode/supernode.ts'
 import { ORIGIN_TIMEOUTS } from './defaults.ts'
-import { parseRate } from './flags.ts'
 import { nearestName } from './nearest-name.ts'
 
 /** What flags and file may say; a flag wins over the file, the file over the default. */
@@ -21,6 +21,7 @@ export type SupernodeSettings = {
   advertiseIp?: string
   uploadLimit?: number
   uploadSlots?: number
+  record?: string
 }
 
 const port = z.int().min(0).max(65_535)
@@ -41,6 +42,7 @@ const settingsFile = z.strictObject({
   advertiseIp: z.string().optional(),
   uploadLimit: rate.optional(),
   uploadSlots: z.int().min(1).max(1024).optional(),
+  record: z.string().optional(),
 })
 
 const FRESH_MS = 1_000
@@ -77,6 +79,7 @@ export function compileSupernodeOptions(settings: SupernodeSettings): SupernodeO
     uploadSlots: settings.uploadSlots ?? 8,
     originTimeouts: ORIGIN_TIMEOUTS,
     freshMs: FRESH_MS,
+    recordFile: settings.record === undefined ? null : path.resolve(settings.record),
     clock: systemClock,
     random: systemRandom,
     log: openLog(path.join(homeDir, 'logs', 'supernode.log')),

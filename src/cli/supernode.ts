@@ -1,8 +1,9 @@
 import { Command } from 'commander'
 import { formatHostPort } from '../core/host-port.ts'
+import { parseRate } from '../core/rate.ts'
 import { VERSION } from '../ops/version.ts'
 import { Supernode } from '../supernode/supernode.ts'
-import { flagValue, parseRate, portFlag, runCommand } from './flags.ts'
+import { flagValue, portFlag, runCommand } from './flags.ts'
 import { reportError } from './report-error.ts'
 import { stopSignal } from './stop-signal.ts'
 import { compileSupernodeOptions, readSettings, type SupernodeSettings } from './supernode-options.ts'
@@ -19,6 +20,7 @@ const command = new Command('supernode')
   .option('--listen-ip <address>', 'listen on this address only')
   .option('--advertise-ip <address>', 'address that peers are told for pieces')
   .option('--upload-limit <rate>', 'limit per second for sending pieces, e.g. 200M', flagValue(parseRate))
+  .option('--record <file>', 'append what the scheduler sees and decides, for dragonfly sim --replay')
   .option('--config <file>', 'YAML file with the same settings, in camelCase')
   .version(VERSION, '-v, --version')
   .action(async ({ config, ...flags }: SupernodeSettings & { config?: string }) => {

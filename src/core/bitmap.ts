@@ -3,6 +3,8 @@ import { assert } from './assert.ts'
 /** A set of piece indices with O(1) membership and a running count. Bit i of byte ⌊i/8⌋, least significant first. */
 export class Bitmap {
   #bytes: Uint8Array
+  /** The same memory, so that sets are compared 32 indices at a time. */
+  #words: Uint32Array
   #size: number
   #count = 0
 
@@ -10,7 +12,8 @@ export class Bitmap {
   constructor(size: number) {
     assert(Number.isInteger(size) && size >= 0, 'bitmap size is a natural number')
     this.#size = size
-    this.#bytes = new Uint8Array((size + 7) >> 3)
+    this.#words = new Uint32Array((size + 31) >> 5)
+    this.#bytes = new Uint8Array(this.#words.buffer, 0, (size + 7) >> 3)
   }
 
   /** Reads `encode()`'s form. Bits beyond `size` are ignored, missing bytes are zero. */
@@ -58,8 +61,10 @@ export class Bitmap {
   /** Grows or shrinks to `size`; members beyond the new size are dropped. */
   resize(size: number): void {
     for (let index = size; index < this.#size; index++) this.delete(index)
-    const bytes = new Uint8Array((size + 7) >> 3)
+    const words = new Uint32Array((size + 31) >> 5)
+    const bytes = new Uint8Array(words.buffer, 0, (size + 7) >> 3)
     bytes.set(this.#bytes.subarray(0, Math.min(bytes.length, this.#bytes.length)))
+    this.#words = words
     this.#bytes = bytes
     this.#size = size
   }
@@ -73,6 +78,15 @@ export class Bitmap {
       else return index
     }
     return this.#size
+  }
+
+  /** Whether it has a member that `other` lacks. */
+  hasBeyond(other: Bitmap): boolean {
+    const [ours, theirs] = [this.#words, other.#words]
+    const common = Math.min(ours.length, theirs.length)
+    for (let i = 0; i < common; i++) if ((ours[i] & ~theirs[i]) !== 0) return true
+    for (let i = common; i < ours.length; i++) if (ours[i] !== 0) return true
+    return false
   }
 
   /** First index ≥ `from` that is a member, or `size`. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { digestBytes, digestOf, isDigest, parseDigest, sameBytes } from './digest.ts'
+import { digestBytes, digestOf, isDigest, isVouchedFor, parseDigest, sameBytes } from './digest.ts'
 
 const bytes32 = fc.uint8Array({ minLength: 32, maxLength: 32 })
 const EMPTY = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
@@ -49,4 +49,11 @@ test('bytes are the same where length and every byte are', () => {
       assert.equal(sameBytes(a, a.slice()), true)
     }),
   )
+})
+
+test('only what is equal is vouched for', () => {
+  const digest = new Uint8Array(32).fill(7)
+  assert.equal(isVouchedFor(digest, digest.slice()), true)
+  for (const expected of [null, undefined, new Uint8Array(32)])
+    assert.equal(isVouchedFor(expected, digest), false)
 })

@@ -35,6 +35,11 @@ export function digestBytes(digest: Digest): Uint8Array {
   return decodeHex(digest.slice('sha256:'.length))
 }
 
+/** Whether what came is what somebody trustworthy said would come. What nobody vouched for is not. */
+export function isVouchedFor(expected: Uint8Array | null | undefined, digest: Uint8Array): boolean {
+  return expected != null && sameBytes(expected, digest)
+}
+
 /** Digests are public, so an early exit tells nothing; tokens need a constant-time compare. */
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false

@@ -20,11 +20,15 @@ export type ControlHandler = {
   /** Not called any more after `close()`. */
   onMessage(message: Uint8Array): void
   onClose(): void
+  /** How long the other side took to answer a ping, its own turns included. */
+  onRoundTrip?(milliseconds: number): void
 }
 
 const CONTROL_PATH = '/control'
 const QUEUE_BYTES_MAX = 32 * 1024 * 1024
 const PING_MS = 5_000
+/** How far away the other side is, is worth knowing soon. */
+const FIRST_PING_MS = 100
 /** How long the other side may take to answer a close. */
 const CLOSE_MS = 1_000
 const UNSUPPORTED_DATA = 1003
@@ -82,6 +86,7 @@ export function serveControl(
       const forward: ControlHandler = {
         onMessage: message => handler.onMessage(message),
         onClose: () => handler.onClose(),
+        onRoundTrip: milliseconds => handler.onRoundTrip?.(milliseconds),
       }
       const control = attach(webSocket, { clock: options.clock, handler: forward, remote: request.socket })
       const handler = options.onConnection(control)
@@ -104,19 +109,23 @@ function attach(
   const { clock, handler, remote } = options
   let isAlive = true
   let cancelPing = () => {}
+  let pingedAt = Number.NaN
   const ping = () => {
     if (!isAlive) return socket.terminate()
     isAlive = false
+    pingedAt = clock.now()
     socket.ping()
     cancelPing = clock.schedule(PING_MS, ping)
   }
-  cancelPing = clock.schedule(PING_MS, ping)
+  cancelPing = clock.schedule(FIRST_PING_MS, ping)
   let cancelCut = () => {}
   const cutSoon = () => {
     cancelCut()
     cancelCut = clock.schedule(CLOSE_MS, () => socket.terminate())
   }
   socket.on('pong', () => {
+    if (!Number.isNaN(pingedAt)) handler.onRoundTrip?.(clock.now() - pingedAt)
+    pingedAt = Number.NaN
     isAlive = true
   })
   // What breaks the protocol is answered with a close frame that says so (RFC 6455, section 7.4.1), and then cut.

@@ -72,4 +72,6 @@ export type TaskRequest = {
   readonly tag: string
   readonly expectedDigest: Digest | null
   readonly range: string | null
+  /** Pieces that somebody who reads meanwhile needs first. */
+  readonly lookAhead?: number
 }

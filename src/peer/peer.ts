@@ -39,7 +39,7 @@ export type PeerOptions = {
 }
 
 /** Pieces sent at the same time: few, so that each is soon finished and shared on. */
-const UPLOAD_SLOTS = 4
+const UPLOAD_SLOTS = 1
 const UPLOADS_MAX = 64
 const BUFFER_BYTES = 48 * 1024 * 1024
 const DEFAULT_CONTROL_PORT = 8002
@@ -163,6 +163,7 @@ export class Peer {
       address: ip ?? '',
       port: this.#pieceServer.port,
       uploadSlots: UPLOAD_SLOTS,
+      zone: null,
     }
     this.#supernodes = new SupernodePool({ identity, clock, random, log })
   }

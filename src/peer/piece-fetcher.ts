@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { sameBytes } from '../core/digest.ts'
+import { isVouchedFor } from '../core/digest.ts'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import type { HostPort } from '../core/host-port.ts'
 import type { PieceDigests } from '../core/piece-digests.ts'
@@ -110,7 +110,7 @@ export class PieceFetcher {
   /** The one gate through which bytes of other hosts come into a file. */
   async #store(file: TaskFile, piece: number, got: { bytes: Uint8Array; digest: Uint8Array }): Promise<void> {
     const expected = this.#host.knownDigests.get(piece)
-    if (!expected || !sameBytes(expected, got.digest)) {
+    if (!isVouchedFor(expected, got.digest)) {
       throw new DragonflyError('DIGEST_MISMATCH', `piece ${piece} is not what the supernode says it is`)
     }
     await file.writePiece(piece, got.bytes, got.digest)

@@ -14,6 +14,7 @@ import {
   type SupernodeMessage,
   type SupernodeMessages,
 } from '../wire/control.ts'
+import { SourceNumbers } from './source-numbers.ts'
 import type { TaskLinkHandler } from './task-link.ts'
 
 /** How this peer presents itself. */
@@ -24,6 +25,8 @@ export type PeerIdentity = {
   readonly address: string
   readonly port: number
   readonly uploadSlots: number
+  /** Null where nobody has said where it is. */
+  readonly zone: string | null
 }
 
 const CONNECT_MS = 3_000
@@ -35,8 +38,7 @@ export class SupernodeChannel {
   readonly address: HostPort
   readonly #log: Log
   readonly #tasks = new Map<TaskId, { handler: TaskLinkHandler; leave: () => void }>()
-  readonly #names = new Map<number, SourceId>()
-  readonly #numbers = new Map<SourceId, number>()
+  readonly #sources = new SourceNumbers()
   readonly #addresses = new Map<SourceId, HostPort>()
   readonly #whenClosed: (() => void)[] = []
   #socket: ControlSocket | null = null
@@ -108,8 +110,8 @@ export class SupernodeChannel {
     if (this.#tasks.has(message.taskId)) this.#send(message)
   }
 
-  numberOf(source: SourceId): number | null {
-    return this.#numbers.get(source) ?? null
+  numbersOf(source: SourceId): readonly number[] {
+    return this.#sources.numbersOf(source)
   }
 
   addressOf(source: SourceId): HostPort | null {
@@ -214,8 +216,7 @@ export class SupernodeChannel {
 
   #learnSource(number: number, address: HostPort): SourceId {
     const name = formatHostPort(address)
-    this.#names.set(number, name)
-    this.#numbers.set(name, number)
+    this.#sources.name(number, name)
     this.#addresses.set(name, address)
     return name
   }
@@ -223,7 +224,7 @@ export class SupernodeChannel {
   #pairs(flat: readonly number[]): PieceFrom[] {
     const pairs: PieceFrom[] = []
     for (let i = 0; i + 1 < flat.length; i += 2) {
-      const source = this.#names.get(flat[i + 1])
+      const source = this.#sources.sourceOf(flat[i + 1])
       if (source === undefined)
         throw new DragonflyError('PROTOCOL_INVALID', 'the supernode assigned an unnamed source')
       pairs.push({ piece: flat[i], source })

@@ -156,8 +156,8 @@ class RoamingLink implements TaskLink {
     this.#place?.channel.send(message)
   }
 
-  numberOf(source: SourceId): number | null {
-    return this.#place?.channel.numberOf(source) ?? null
+  numbersOf(source: SourceId): readonly number[] {
+    return this.#place?.channel.numbersOf(source) ?? []
   }
 
   addressOf(source: SourceId): HostPort | null {

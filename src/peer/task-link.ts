@@ -7,8 +7,8 @@ import type { PeerMessage, SupernodeMessages } from '../wire/control.ts'
 export type TaskLink = {
   /** Dropped silently while there is no channel: what matters is said again by the next announce. */
   send(message: PeerMessage): void
-  /** The supernode's number for a source on the present channel; null if it never named it. */
-  numberOf(source: SourceId): number | null
+  /** The supernode's numbers for a source on the present channel, more than one if it came back; none if it was never named. */
+  numbersOf(source: SourceId): readonly number[]
   addressOf(source: SourceId): HostPort | null
   /** Leaves the task and ends the link. */
   close(): void

@@ -47,8 +47,9 @@ describe('what the supernode says', () => {
 })
 
 describe('a report', () => {
-  it('names sources by the supernode’s numbers, and counts what came from others as from the origin', () => {
-    const link = { numberOf: (source: string) => (source === 'known:1' ? 7 : null) } as TaskLink
+  it('names sources by all of the supernode’s numbers, and counts what came from others as from the origin', () => {
+    const numbers: Record<string, number[]> = { 'known:1': [7], 'back:1': [2, 9] }
+    const link = { numbersOf: (source: string) => numbers[source] ?? [] } as unknown as TaskLink
     const message = reportMessage(
       taskId,
       {
@@ -59,6 +60,7 @@ describe('a report', () => {
         failed: [
           { piece: 2, source: 'known:1', code: 'SOURCE_GONE' },
           { piece: 3, source: 'alien:1', code: 'SOURCE_BUSY' },
+          { piece: 9, source: 'back:1', code: 'SOURCE_GONE' },
         ],
         released: [
           { piece: 4, source: 'known:1' },
@@ -73,7 +75,7 @@ describe('a report', () => {
       type: 'report',
       taskId,
       done: [0, 7, 2],
-      failed: [2, 7, 0],
+      failed: [2, 7, 0, 9, 2, 0, 9, 9, 0],
       codes: ['SOURCE_GONE', 'SOURCE_BUSY'],
       released: [4, 7],
       slow: [6],

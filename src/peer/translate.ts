@@ -47,19 +47,22 @@ export function announceMessage(request: TaskRequest, download: Download): PeerM
     lengthBytes: version?.layout.lengthBytes ?? null,
     pieceLength: version?.layout.pieceLength ?? 0,
     held: held.encode(),
+    lookAhead: request.lookAhead ?? null,
   }
 }
 
-/** Sources that the present supernode never named are left out: they were assigned by another one, or found alone. */
+/**
+ * Sources that the present supernode never named are left out: they were assigned by another one, or found alone. One that came back has
+ * several numbers; which one was meant the supernode knows.
+ */
 export function reportMessage(taskId: TaskId, report: ReportBatch, link: TaskLink): PeerMessages['report'] {
   const codes = [...new Set(report.failed.map(entry => entry.code))]
   const numbered = <T extends PieceFrom>(entries: readonly T[], third: (entry: T) => number[]): number[] =>
-    entries.flatMap(entry => {
-      const source = link.numberOf(entry.source)
-      return source === null ? [] : [entry.piece, source, ...third(entry)]
-    })
+    entries.flatMap(entry =>
+      link.numbersOf(entry.source).flatMap(source => [entry.piece, source, ...third(entry)]),
+    )
   const unnumbered = report.done
-    .filter(entry => link.numberOf(entry.source) === null)
+    .filter(entry => link.numbersOf(entry.source).length === 0)
     .map(entry => entry.piece)
   return {
     type: 'report',

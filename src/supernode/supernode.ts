@@ -21,8 +21,10 @@ import { repoPlaces } from '../store/places.ts'
 import { sweepOrphans } from '../store/sweep-orphans.ts'
 import { openTaskStore, type TaskStore } from '../store/task-store.ts'
 import { type HostId, Hosts } from '../swarm/hosts.ts'
+import { Zones } from '../swarm/zones.ts'
 import { decodePeerMessage, type PeerMessage, type PeerMessages, PROTOCOL_VERSION } from '../wire/control.ts'
 import { Access } from './access.ts'
+import { EventRecord } from './event-record.ts'
 import { loadSecret, pieceToken } from './piece-token.ts'
 import { SEED_HOST, Session } from './session.ts'
 import { SwarmTask } from './swarm-task.ts'
@@ -43,6 +45,8 @@ export type SupernodeOptions = {
   readonly uploadSlots: number
   readonly originTimeouts: Http1Timeouts
   readonly freshMs: number
+  /** What the scheduler is told and decides is appended to this file; null is no recording. */
+  readonly recordFile: string | null
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -50,7 +54,7 @@ export type SupernodeOptions = {
 
 const BUFFER_BYTES = 256 * 1024 * 1024
 /** Pieces per consumer on their way at once; more only makes each of them slower to be shared on. */
-const CONSUMER_WINDOW = 4
+const CONSUMER_WINDOW = 1
 const UPLOADS_MAX = 1_024
 /**
  * What one peer may send: pieces come in at most at this rate, and who comes back after a restart announces all that it holds at once.
@@ -60,6 +64,8 @@ const MESSAGES_PER_SECOND = 2_000
 const MESSAGES_AHEAD_MS = 10_000
 const BYTES_PER_MESSAGE = 512
 const ANNOUNCE_COST = 4
+const RECORD_BYTES = 1024 ** 3
+const RECORD_WAITING_BYTES = 16 * 1024 ** 2
 const IDLE_TASK_MS = 60_000
 const IDLE_CLIENT_MS = 30_000
 
@@ -71,6 +77,7 @@ export class Supernode {
   readonly #secret: Uint8Array
   readonly #access: Access
   readonly #hosts = new Hosts()
+  readonly #zones = new Zones()
   readonly #sessions = new Map<HostId, Session>()
   readonly #tasks = new Map<TaskId, SwarmTask>()
   readonly #supernodeId = randomName()
@@ -79,6 +86,7 @@ export class Supernode {
   #stopControl = () => {}
   #cancelSweep = () => {}
   #nextHost: HostId = SEED_HOST + 1
+  #record: EventRecord | null = null
   #sentBytes = 0
 
   private constructor(options: SupernodeOptions, store: TaskStore, secret: Uint8Array) {
@@ -101,6 +109,7 @@ export class Supernode {
       log: (event, facts) => options.log.warn(facts, event),
     })
     const supernode = new Supernode(options, store, await loadSecret(options.homeDir))
+    await supernode.#openRecord()
     await supernode.#listen()
     return supernode
   }
@@ -138,6 +147,21 @@ export class Supernode {
     await Promise.all([...this.#tasks.values()].map(task => task.close()))
     this.#engine.pieces.close()
     await this.#store.close()
+    await this.#record?.close()
+  }
+
+  async #openRecord(): Promise<void> {
+    const { recordFile, clock, log, uploadSlots } = this.#options
+    if (recordFile === null) return
+    this.#record = await EventRecord.open({
+      file: recordFile,
+      clock,
+      log,
+      bytesMax: RECORD_BYTES,
+      waitingBytesMax: RECORD_WAITING_BYTES,
+      seedSlots: uploadSlots,
+      window: CONSUMER_WINDOW,
+    })
   }
 
   async #listen(): Promise<void> {
@@ -196,6 +220,9 @@ export class Supernode {
           socket.close()
         }
       },
+      onRoundTrip: milliseconds => {
+        if (session) this.#hosts.setRoundTrip(session.host, milliseconds)
+      },
       onClose: () => {
         if (session) this.#forget(session)
       },
@@ -249,6 +276,7 @@ export class Supernode {
     const task = new SwarmTask(message.taskId, {
       engine: this.#engine,
       hosts: this.#hosts,
+      zones: this.#zones,
       access: this.#access,
       tokenFor: ({ generation }, fill) =>
         pieceToken(this.#secret, {
@@ -259,6 +287,7 @@ export class Supernode {
       sessionOf: host => this.#sessions.get(host),
       freshMs: this.#options.freshMs,
       window: CONSUMER_WINDOW,
+      record: this.#record,
     })
     this.#tasks.set(message.taskId, task)
     return task
@@ -310,6 +339,7 @@ const NOBODY: PeerMessages['hello'] = {
   address: '',
   port: 0,
   uploadSlots: 1,
+  zone: null,
 }
 
 /**

@@ -1,22 +1,25 @@
 import { Bitmap } from '../core/bitmap.ts'
 import { DIGEST_BYTES, type Digest } from '../core/digest.ts'
-import { isErrorCode } from '../core/error.ts'
 import { PIECE_COUNT_MAX, pieceCount } from '../core/piece-layout.ts'
 import type { TaskId } from '../core/task-id.ts'
 import type { Version } from '../core/version.ts'
 import type { PieceContent } from '../net/piece-content.ts'
 import type { Engine } from '../peer/engine.ts'
 import type { HostId, Hosts } from '../swarm/hosts.ts'
-import { type ConsumerReport, TaskSwarm } from '../swarm/task-swarm.ts'
+import { TaskSwarm } from '../swarm/task-swarm.ts'
+import type { Zones } from '../swarm/zones.ts'
 import type { PeerMessages, SupernodeMessages } from '../wire/control.ts'
 import type { Access } from './access.ts'
 import { CdnCopy } from './cdn-copy.ts'
 import type { CdnFill, CdnObserver } from './cdn-fill.ts'
+import type { EventRecord, SwarmTrace } from './event-record.ts'
+import { readReport } from './read-report.ts'
 import { SEED_HOST, type Session } from './session.ts'
 
 type SwarmTaskOptions = {
   readonly engine: Engine
   readonly hosts: Hosts
+  readonly zones: Zones
   readonly access: Access
   /** Authorises fetching this version's pieces as this fetch got them. */
   tokenFor(version: Version, fill: CdnFill): string
@@ -25,6 +28,7 @@ type SwarmTaskOptions = {
   readonly freshMs: number
   /** Pieces per consumer on their way at once. */
   readonly window: number
+  readonly record: EventRecord | null
 }
 
 const INLINE_BYTES_MAX = 64 * 1024
@@ -42,6 +46,7 @@ export class SwarmTask {
   #digest: Digest | null = null
   #token = ''
   #swarm: TaskSwarm | null = null
+  #trace: SwarmTrace | null = null
   #newPieces: number[] = []
   #isFlushDue = false
   #cancelTick: (() => void) | null = null
@@ -105,11 +110,14 @@ export class SwarmTask {
   }
 
   report(session: Session, message: PeerMessages['report']): void {
-    this.#swarm?.report(session.host, readReport(message), this.#now())
+    const report = readReport(message)
+    if (this.#swarm?.isMember(session.host)) this.#trace?.reported(session.host, message.done, report)
+    this.#swarm?.report(session.host, report, this.#now())
     this.#flushSoon()
   }
 
   leave(host: HostId): void {
+    if (this.#swarm?.isMember(host)) this.#trace?.left(host)
     this.#swarm?.leave(host, this.#now())
     this.#flushSoon()
   }
@@ -152,18 +160,25 @@ export class SwarmTask {
       code: 'ORIGIN_CHANGED',
       message: 'the content at the origin changed during the download',
     })
-    const { hosts, engine, window } = this.#options
+    const { hosts, engine, window, record } = this.#options
     this.#version = version
     this.#digest = null
     this.#token = token
     const count = version.layout.lengthBytes === null ? null : pieceCount(version.layout)
-    this.#swarm = new TaskSwarm({ hosts, seed: SEED_HOST, random: engine.random, window }, count)
+    const { pieceLength } = version.layout
+    const { random } = engine
+    const options = { hosts, seed: SEED_HOST, random, window, pieceLength, keepsLine: true }
+    this.#swarm = new TaskSwarm(options, count)
     // What an earlier run left on disk is not announced piece by piece.
-    for (const piece of fill.run.file?.held.members() ?? []) this.#swarm.offerSeedPiece(piece, this.#now())
+    const held = [...(fill.run.file?.held.members() ?? [])]
+    for (const piece of held) this.#swarm.offerSeedPiece(piece, this.#now())
+    this.#trace = record?.beginSwarm(this.taskId, version.layout) ?? null
+    this.#trace?.offered(held)
   }
 
   #onPiece(piece: number): void {
     this.#swarm?.offerSeedPiece(piece, this.#now())
+    this.#trace?.offered([piece])
     this.#newPieces.push(piece)
     this.#flushSoon()
   }
@@ -174,6 +189,7 @@ export class SwarmTask {
     // Whoever has every piece by now still waits for the length.
     const waiting = [...this.#swarm.consumers()]
     this.#swarm.seal(pieceCount(this.#version.layout))
+    this.#trace?.sealed(lengthBytes)
     this.#broadcast(this.#news(), waiting)
   }
 
@@ -200,6 +216,8 @@ export class SwarmTask {
       this.#options.sessionOf(host)?.send({ type: 'error', taskId: this.taskId, ...why })
     }
     swarm.dissolve()
+    this.#trace?.ended()
+    this.#trace = null
   }
 
   /** Returns false where the copy is another one by now, which this caller has not been let in to. */
@@ -212,9 +230,14 @@ export class SwarmTask {
     const isSame =
       message.generation === version.generation && message.pieceLength === version.layout.pieceLength
     const size = Math.min(swarm.pieceCount ?? message.held.length * 8, PIECE_COUNT_MAX)
-    const held = isSame ? Bitmap.decode(message.held, size) : new Bitmap(0)
+    const held = isSame ? Bitmap.decode(message.held, size) : new Bitmap(inline ? 1 : 0)
     // What came with the layout needs no assignment.
-    swarm.join(session.host, inline ? [0] : held.members(), this.#now())
+    if (inline) held.add(0)
+    const { hosts, zones } = this.#options
+    const zone = zones.numberOf(session.hello.zone)
+    const seat = { zone, lookAhead: message.lookAhead ?? 0 }
+    this.#trace?.joined(session.host, { ...seat, slots: hosts.slotsOf(session.host), held })
+    swarm.join(session.host, held.members(), this.#now(), seat)
     this.#flushSoon()
     this.#tickSoon()
     return true
@@ -278,6 +301,7 @@ export class SwarmTask {
     }
     const byConsumer = Map.groupBy(this.#swarm.takeAssignments(), assignment => assignment.consumer)
     for (const [consumer, assignments] of byConsumer) {
+      this.#trace?.assigned(consumer, assignments)
       this.#options.sessionOf(consumer)?.assign(this.taskId, assignments, this.#options.sessionOf)
     }
   }
@@ -306,22 +330,4 @@ async function readInline({ run }: CdnFill): Promise<Uint8Array | null> {
   const content = new Uint8Array(lengthBytes)
   const count = await file.read(content, 0).catch(() => 0)
   return count === lengthBytes ? content : null
-}
-
-function readReport(message: PeerMessages['report']): ConsumerReport {
-  const { done, failed, released } = message
-  const codeAt = (i: number) => (isErrorCode(message.codes[i]) ? message.codes[i] : 'SOURCE_GONE')
-  return {
-    done: groups(done, 3).map(([piece, source]) => ({ piece, source })),
-    failed: groups(failed, 3).map(([piece, source, code]) => ({ piece, source, code: codeAt(code) })),
-    released: groups(released, 2).map(([piece, source]) => ({ piece, source })),
-    slow: message.slow,
-    fromOrigin: message.fromOrigin,
-  }
-}
-
-function groups(flat: readonly number[], size: number): number[][] {
-  return Array.from({ length: Math.floor(flat.length / size) }, (_, i) =>
-    flat.slice(i * size, (i + 1) * size),
-  )
 }

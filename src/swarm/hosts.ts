@@ -3,45 +3,107 @@ import { assert } from '../core/assert.ts'
 /** A small number that stands for a host as long as the supernode knows it. */
 export type HostId = number
 
-type HostLoad = { slots: number; load: number }
+/** What one transfer takes of the source's and of the consumer's link, 1 being all that either can use at once. */
+export type Shares = { readonly atSource: number; readonly atConsumer: number }
 
-/** Upload slots over all tasks: how many pieces each host has been asked to send at this moment. */
+type Host = {
+  readonly slots: number
+  /** There and back on the control channel. */
+  roundTripMs: number
+  load: number
+  /** Assignments under way, whatever share each of them takes. */
+  count: number
+  /** Bytes per millisecond of the fastest piece lately; 0 is unknown. */
+  up: number
+  down: number
+}
+
+/** A rate that is not seen again is forgotten at this rate per transfer. */
+const FADING = 0.98
+/** A link that is more than half filled by one transfer counts as filled: measurements are not better than that. */
+const WHOLE_FROM = 0.5
+const SHARE_MIN = 0.1
+/** However small their shares: nobody is told to send more at once than this many pieces per slot. */
+const COUNT_PER_SLOT = 4
+/** Reports come from outside: nothing is taken to be faster than this. */
+const ELAPSED_MS_MIN = 0.05
+
+const WHOLE: Shares = { atSource: 1, atConsumer: 1 }
+
+/**
+ * Upload slots over all tasks: how many pieces each host has been asked to send at this moment. A transfer that the other side's link is
+ * too slow for takes only a share of a slot, so that slow hosts do not keep fast ones busy.
+ */
 export class Hosts {
-  readonly #loads = new Map<HostId, HostLoad>()
+  readonly #hosts = new Map<HostId, Host>()
 
-  add(host: HostId, slots: number): void {
+  add(host: HostId, slots: number, roundTripMs = 0): void {
     assert(slots >= 1, 'a host has at least one upload slot')
-    this.#loads.set(host, { slots, load: 0 })
+    this.#hosts.set(host, { slots, roundTripMs, load: 0, count: 0, up: 0, down: 0 })
+  }
+
+  setRoundTrip(host: HostId, roundTripMs: number): void {
+    const entry = this.#hosts.get(host)
+    if (entry) entry.roundTripMs = roundTripMs
   }
 
   remove(host: HostId): void {
-    this.#loads.delete(host)
+    this.#hosts.delete(host)
   }
 
-  hasFreeSlot(host: HostId): boolean {
-    const entry = this.#loads.get(host)
-    return entry !== undefined && entry.load < entry.slots
+  /** @param depth pieces that may wait in line behind those that are sent */
+  hasFreeSlot(host: HostId, depth = 0): boolean {
+    const entry = this.#hosts.get(host)
+    if (entry === undefined) return false
+    const slots = entry.slots + depth
+    return entry.load < slots && entry.count < COUNT_PER_SLOT * slots
   }
 
   slotsOf(host: HostId): number {
-    return this.#loads.get(host)?.slots ?? 0
+    return this.#hosts.get(host)?.slots ?? 0
+  }
+
+  roundTripMsOf(host: HostId): number {
+    return this.#hosts.get(host)?.roundTripMs ?? 0
   }
 
   /** Share of the slots in use: 0 idle, 1 full. A host that is gone counts as full. */
   utilisation(host: HostId): number {
-    const entry = this.#loads.get(host)
+    const entry = this.#hosts.get(host)
     return entry === undefined ? 1 : entry.load / entry.slots
   }
 
-  occupy(host: HostId): void {
-    const entry = this.#loads.get(host)
-    if (entry) entry.load++
+  /** A piece has gone from `source` to `consumer`. */
+  record(source: HostId, consumer: HostId, transfer: { bytes: number; elapsedMs: number }): void {
+    const rate = transfer.bytes / Math.max(ELAPSED_MS_MIN, transfer.elapsedMs)
+    const [from, to] = [this.#hosts.get(source), this.#hosts.get(consumer)]
+    if (from) from.up = Math.max(rate, from.up * FADING)
+    if (to) to.down = Math.max(rate, to.down * FADING)
   }
 
-  free(host: HostId): void {
-    const entry = this.#loads.get(host)
-    if (!entry) return
-    assert(entry.load > 0, 'only an occupied slot is freed')
-    entry.load--
+  sharesOf(source: HostId, consumer: HostId): Shares {
+    const up = this.#hosts.get(source)?.up ?? 0
+    const down = this.#hosts.get(consumer)?.down ?? 0
+    if (up === 0 || down === 0) return WHOLE
+    return { atSource: shareOf(down / up), atConsumer: shareOf(up / down) }
   }
+
+  occupy(host: HostId, share = 1): void {
+    const entry = this.#hosts.get(host)
+    if (!entry) return
+    entry.load += share
+    entry.count++
+  }
+
+  free(host: HostId, share = 1): void {
+    const entry = this.#hosts.get(host)
+    if (!entry) return
+    assert(entry.count > 0, 'only an occupied slot is freed')
+    entry.count--
+    entry.load = entry.count === 0 ? 0 : entry.load - share
+  }
+}
+
+function shareOf(ratio: number): number {
+  return ratio > WHOLE_FROM ? 1 : Math.max(SHARE_MIN, ratio)
 }

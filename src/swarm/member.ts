@@ -1,9 +1,12 @@
 import { Bitmap } from '../core/bitmap.ts'
-import type { HostId } from './hosts.ts'
+import type { HostId, Shares } from './hosts.ts'
 
 type Outstanding = {
   readonly piece: number
   readonly source: HostId
+  readonly shares: Shares
+  /** From another zone, as all that comes from the seed. */
+  readonly isImport: boolean
   isLate: boolean
   /** How long it occupies a slot of the source; infinite once it does not any more. */
   slotUntil: number
@@ -14,6 +17,10 @@ type Avoided = { readonly until: number; readonly failures: number }
 /** One host in one task's swarm, as consumer and as source. */
 export type Member = {
   readonly host: HostId
+  /** Where it is; sources of the same zone are near. */
+  readonly zone: number
+  /** It reads while it downloads, and needs so many pieces ahead first; 0 where it needs the whole. */
+  readonly lookAhead: number
   /** Verified at the member. */
   readonly held: Bitmap
   /** Held, or on its way there: what need not be assigned. */
@@ -31,12 +38,21 @@ export type Member = {
   readonly accusers: Set<HostId>
   /** Sources that this member has accused. */
   readonly accused: Set<HostId>
+  /** Right pieces that others say they had from it, and that it had from others. */
+  servedCount: number
+  receivedCount: number
+  /** Since when nothing was found for it; infinite while there is something. */
+  hungrySince: number
 }
 
 /** @param before the same host's earlier membership: who announces again is neither forgiven nor forgets */
-export function newMember(host: HostId, size: number, before?: Member): Member {
+export function newMember(
+  place: { host: HostId; zone: number; lookAhead: number },
+  size: number,
+  before?: Member,
+): Member {
   return {
-    host,
+    ...place,
     held: new Bitmap(size),
     covered: new Bitmap(size),
     outstanding: [],
@@ -46,6 +62,9 @@ export function newMember(host: HostId, size: number, before?: Member): Member {
     denials: before?.denials ?? new Map(),
     accusers: before?.accusers ?? new Set(),
     accused: before?.accused ?? new Set(),
+    servedCount: before?.servedCount ?? 0,
+    receivedCount: before?.receivedCount ?? 0,
+    hungrySince: Number.POSITIVE_INFINITY,
   }
 }
 
@@ -72,26 +91,43 @@ export function isLateFrom(member: Member, source: HostId): boolean {
   return member.outstanding.some(entry => entry.isLate && entry.source === source)
 }
 
+/** Whether this piece is late from this source. */
+export function isLateOf(member: Member, piece: number, source: HostId): boolean {
+  return member.outstanding.some(entry => entry.isLate && entry.piece === piece && entry.source === source)
+}
+
+/** Pieces that it awaits from the source. */
+export function awaitedFrom(member: Member, source: HostId): number {
+  let count = 0
+  for (const entry of member.outstanding) if (entry.source === source) count++
+  return count
+}
+
 export function isAwaiting(member: Member, piece: number): boolean {
   return member.outstanding.some(entry => entry.piece === piece)
 }
 
-/** Assignments that are neither late nor made because another one is. */
-export function onTimeCount(member: Member): number {
-  if (member.slow.size === 0 && member.hedged.size === 0) return member.outstanding.length
-  let count = 0
-  for (const { piece } of member.outstanding) {
-    if (!member.slow.has(piece) && !member.hedged.has(piece)) count++
+/** What of its link the assignments take that are neither late nor made because another one is. */
+export function onTimeLoad(member: Member): number {
+  let load = 0
+  for (const { piece, shares } of member.outstanding) {
+    if (!member.slow.has(piece) && !member.hedged.has(piece)) load += shares.atConsumer
   }
-  return count
+  return load
 }
 
-/** Two members independently received wrong bytes from it: not a source any more. */
+/**
+ * Several members independently received wrong bytes from it, and it has served too few right pieces for that to be the network's fault:
+ * not a source any more.
+ */
 export function isIsolated(member: Member): boolean {
-  return member.accusers.size >= 2
+  return member.accusers.size >= Math.max(2, member.servedCount / FORGIVEN_PER_LIE)
 }
 
 /** It accuses everybody: its own memory, disk or intentions are bad, and only the seed is asked to serve it. */
 export function isUnreliableWitness(member: Member): boolean {
-  return member.accused.size >= 3
+  return member.accused.size >= Math.max(3, member.receivedCount / FORGIVEN_PER_LIE)
 }
+
+/** Right pieces for which one wrong one is bad luck. */
+const FORGIVEN_PER_LIE = 16

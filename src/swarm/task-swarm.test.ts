@@ -144,6 +144,28 @@ describe('sources that fail', () => {
     }
   })
 
+  test('bad luck on the way isolates nobody who has served much', () => {
+    const { swarm } = newSwarm(80, { seedSlots: 1 })
+    offerAll(swarm, 80)
+    swarm.join(1, upTo(80), 0)
+    swarm.join(2, [], 0)
+    for (let served = 0; served < 48; ) {
+      const assigned = swarm.takeAssignments().filter(({ consumer }) => consumer === 2)
+      assert.ok(assigned.length > 0)
+      served += assigned.filter(({ source }) => source === 1).length
+      swarm.report(2, reportOf({ done: assigned }), 0)
+    }
+    swarm.leave(2, 0)
+    for (const unlucky of [3, 4]) {
+      swarm.join(unlucky, [], 0)
+      const lie = swarm.takeAssignments().find(entry => entry.consumer === unlucky && entry.source === 1)!
+      swarm.report(unlucky, failed(lie, 'DIGEST_MISMATCH'), 0)
+      swarm.leave(unlucky, 0)
+    }
+    swarm.join(5, [], 0)
+    assert.ok(swarm.takeAssignments().some(({ consumer, source }) => consumer === 5 && source === 1))
+  })
+
   test('neither the accused nor the accuser wipes the slate clean by announcing again', () => {
     const { swarm } = newSwarm(1, { seedSlots: 1 })
     swarm.join(1, [0], 0)

@@ -1,21 +1,25 @@
 import type { ErrorCode } from '../core/error.ts'
 import type { Random } from '../core/random.ts'
-import { pickIndex } from '../core/random.ts'
 import { isAccusation, isDenial, pauseAfter } from './avoidance.ts'
 import type { HostId, Hosts } from './hosts.ts'
-import { HungryQueue } from './hungry-queue.ts'
+import { cheapDepth, LineDepth } from './line-depth.ts'
 import {
   avoid,
   avoids,
+  awaitedFrom,
   isAwaiting,
-  isIsolated,
   isLateFrom,
-  isUnreliableWitness,
+  isLateOf,
   type Member,
   newMember,
-  onTimeCount,
+  onTimeLoad,
 } from './member.ts'
 import { PieceTable } from './piece-table.ts'
+import type { Policy, SwarmView } from './policy.ts'
+import { rarestFirst } from './rarest-first.ts'
+import { pickSecond } from './second-source.ts'
+import { SourceIndex } from './source-index.ts'
+import { WaitingLine } from './waiting-line.ts'
 
 /**
  * The swarm of one generation of one task: who holds which piece, who shall fetch which piece from whom. Synchronous and free of I/O:
@@ -26,7 +30,7 @@ import { PieceTable } from './piece-table.ts'
 export type Assignment = { readonly consumer: HostId; readonly piece: number; readonly source: HostId }
 
 export type ConsumerReport = {
-  readonly done: readonly { piece: number; source: HostId }[]
+  readonly done: readonly { piece: number; source: HostId; elapsedMs?: number }[]
   readonly failed: readonly { piece: number; source: HostId; code: ErrorCode }[]
   readonly released: readonly { piece: number; source: HostId }[]
   readonly slow: readonly number[]
@@ -34,18 +38,25 @@ export type ConsumerReport = {
   readonly fromOrigin: readonly number[]
 }
 
+/** Where a member is, and how many pieces ahead it needs first if it reads while it downloads. */
+type Seat = { readonly zone?: number; readonly lookAhead?: number }
+
 type SwarmOptions = {
   readonly hosts: Hosts
   readonly seed: HostId
   readonly random: Random
   /** Pieces a consumer may have on their way at once, not counting late ones; and never more than twice as many with them. */
   readonly window: number
+  /** Whether a line is kept between peers where it costs next to nothing. */
+  readonly keepsLine?: boolean
+  /** Of a piece, in bytes. */
+  readonly pieceLength?: number
+  /** Null is the one that ships. */
+  readonly policy?: Policy
 }
 
-/** Sources looked at per decision. */
-const SOURCE_SAMPLE = 8
-/** Waiting consumers looked at in vain per event. */
-const HUNGRY_SAMPLE = 16
+/** Assignments per consumer, late ones and those that take little of its link included, in windows. Its window may have been larger. */
+const OUTSTANDING_MAX = 2
 /** Pieces that a member may always ask of one source at once: one is sent while the next is asked for. */
 const SHARE_MIN = 2
 /** A member without company may have more on its way: there is nobody to share with soon. */
@@ -60,12 +71,15 @@ export class TaskSwarm {
   readonly #seed: HostId
   readonly #random: Random
   readonly #window: number
+  readonly #pieceLength: number
+  readonly #depth = new LineDepth()
+  readonly #keepsLine: boolean
   readonly #members = new Map<HostId, Member>()
-  /** Members that hold at least one piece, in no order. */
-  readonly #sources: Member[] = []
-  /** Consumers with room in their window for which nothing was found, longest waiting first. */
-  readonly #hungry = new HungryQueue()
+  readonly #sources = new SourceIndex()
+  readonly #waiting = new WaitingLine()
   readonly #pieces: PieceTable
+  readonly #policy: Policy
+  readonly #view: SwarmView
   #assignments: Assignment[] = []
 
   constructor(options: SwarmOptions, pieceCount: number | null) {
@@ -73,7 +87,11 @@ export class TaskSwarm {
     this.#seed = options.seed
     this.#random = options.random
     this.#window = options.window
+    this.#keepsLine = options.keepsLine ?? false
+    this.#pieceLength = options.pieceLength ?? 1
     this.#pieces = new PieceTable(pieceCount, options.random)
+    this.#policy = options.policy ?? rarestFirst
+    this.#view = this.#makeView()
   }
 
   get memberCount(): number {
@@ -94,9 +112,7 @@ export class TaskSwarm {
   }
 
   get consumerCount(): number {
-    let count = 0
-    for (const _ of this.consumers()) count++
-    return count
+    return [...this.consumers()].length
   }
 
   /** Ends the swarm: every slot is free again. */
@@ -111,7 +127,7 @@ export class TaskSwarm {
     this.#pieces.seal(pieceCount)
     for (const member of this.#members.values()) {
       for (const piece of member.held.members()) if (piece >= pieceCount) this.#unhold(member, piece)
-      if (this.#isSatisfied(member)) this.#hungry.delete(member)
+      if (this.#isSatisfied(member)) this.#waiting.delete(member)
     }
   }
 
@@ -126,16 +142,17 @@ export class TaskSwarm {
    * A host joins or announces again; what it says it holds replaces what was known.
    * @param held ascending; what lies beyond the pieces known to exist is passed over
    */
-  join(host: HostId, held: Iterable<number>, now: number): void {
+  join(host: HostId, held: Iterable<number>, now: number, { zone = 0, lookAhead = 0 }: Seat = {}): void {
     const before = this.#members.get(host)
     this.#remove(host)
-    const member = newMember(host, this.#pieces.size, before)
+    const member = newMember({ host, zone, lookAhead }, this.#pieces.size, before)
     this.#members.set(host, member)
+    this.#sources.of(zone).members++
     for (const piece of held) {
       if (!this.#pieces.has(piece)) break
       this.#hold(member, piece)
     }
-    this.#hungry.add(member)
+    this.#await(member, now)
     this.#feedHungry(now)
   }
 
@@ -146,16 +163,14 @@ export class TaskSwarm {
   report(host: HostId, report: ConsumerReport, now: number): void {
     const member = this.#members.get(host)
     if (!member) return
-    for (const { piece, source } of report.done) {
-      this.#settle(member, piece, source)
+    for (const { piece, source, elapsedMs } of report.done) {
+      if (this.#settle(member, piece, source)) this.#acknowledge(member, source, elapsedMs)
       if (!avoids(member, source, now)) member.avoided.delete(source)
       if (this.#pieces.has(piece)) this.#hold(member, piece)
     }
     for (const piece of report.fromOrigin) if (this.#pieces.has(piece)) this.#hold(member, piece)
     for (const { piece, source } of report.released) {
-      const isLate = member.outstanding.some(
-        entry => entry.isLate && entry.piece === piece && entry.source === source,
-      )
+      const isLate = isLateOf(member, piece, source)
       // Given up because another source was faster.
       if (this.#settle(member, piece, source) && isLate)
         this.#avoid(member, source, { code: 'SOURCE_SLOW', now })
@@ -168,13 +183,15 @@ export class TaskSwarm {
       if (late) late.isLate = true
     }
     // Behind those who wait already: otherwise the first to come keeps every slot that it frees.
+    this.#await(member, now)
     this.#feedHungry(now)
-    this.#serve(member, now)
   }
 
   /** Time passes: avoided sources may be asked again, starving consumers are looked at again. */
   tick(now: number): void {
     for (const member of this.#members.values()) this.#expireSlots(member, now)
+    // Slots of a source may have been freed by another task.
+    for (const source of this.#sources.all) this.#sources.noticeFree(source)
     this.#feedHungry(now)
   }
 
@@ -185,6 +202,28 @@ export class TaskSwarm {
     return taken
   }
 
+  get #lineDepth(): number {
+    const swarm = { members: this.#members.size, pieces: this.#pieces.offeredCount }
+    return Math.max(this.#depth.pieces(swarm), this.#keepsLine ? cheapDepth(swarm) : 0)
+  }
+
+  /** The seed has as many slots as it can serve. */
+  #depthAt(source: HostId): number {
+    return source === this.#seed ? 0 : this.#lineDepth
+  }
+
+  /** A right piece has come. */
+  #acknowledge(member: Member, source: HostId, elapsedMs: number | undefined): void {
+    const from = this.#members.get(source)
+    if (from) {
+      from.servedCount++
+      member.receivedCount++
+    }
+    if (elapsedMs === undefined) return
+    this.#depth.record(elapsedMs, this.#hosts.roundTripMsOf(member.host))
+    this.#hosts.record(source, member.host, { bytes: this.#pieceLength, elapsedMs })
+  }
+
   #isSatisfied(member: Member): boolean {
     return this.#pieces.count !== null && member.held.count >= this.#pieces.count
   }
@@ -192,8 +231,8 @@ export class TaskSwarm {
   #hold(member: Member, piece: number): void {
     member.slow.delete(piece)
     if (!member.held.add(piece)) return
-    if (member.covered.add(piece)) this.#pieces.addCopy(piece)
-    if (member.held.count === 1) this.#sources.push(member)
+    if (member.covered.add(piece)) this.#pieces.addCopy(piece, member.zone)
+    if (member.held.count === 1) this.#sources.add(member)
   }
 
   /** Ends an assignment, whatever became of it. Returns whether there was one. */
@@ -202,10 +241,11 @@ export class TaskSwarm {
     if (at < 0) return false
     const [ended] = member.outstanding.splice(at, 1)
     this.#freeSlot(ended)
+    if (ended.isImport) this.#sources.of(member.zone).imports--
     const isHedged = member.hedged.delete(piece)
     if (!isAwaiting(member, piece)) {
       member.slow.delete(piece)
-      if (!member.held.has(piece) && member.covered.delete(piece)) this.#pieces.removeCopy(piece)
+      if (!member.held.has(piece) && member.covered.delete(piece)) this.#pieces.removeCopy(piece, member.zone)
     } else if (isHedged && !member.held.has(piece)) member.slow.add(piece)
     return true
   }
@@ -233,19 +273,24 @@ export class TaskSwarm {
 
   #unhold(member: Member, piece: number): void {
     if (!member.held.delete(piece)) return
-    if (!isAwaiting(member, piece) && member.covered.delete(piece)) this.#pieces.removeCopy(piece)
-    if (member.held.count === 0) this.#sources.splice(this.#sources.indexOf(member), 1)
+    if (!isAwaiting(member, piece) && member.covered.delete(piece))
+      this.#pieces.removeCopy(piece, member.zone)
+    if (member.held.count === 0) this.#sources.delete(member)
   }
 
   #remove(host: HostId): boolean {
     const member = this.#members.get(host)
     if (!member) return false
     this.#withdrawUntaken(host)
-    for (const entry of member.outstanding) this.#freeSlot(entry)
-    for (const piece of member.covered.members()) this.#pieces.removeCopy(piece)
-    if (member.held.count > 0) this.#sources.splice(this.#sources.indexOf(member), 1)
-    this.#hungry.delete(member)
+    for (const entry of member.outstanding) {
+      this.#freeSlot(entry)
+      if (entry.isImport) this.#sources.of(member.zone).imports--
+    }
+    for (const piece of member.covered.members()) this.#pieces.removeCopy(piece, member.zone)
+    if (member.held.count > 0) this.#sources.delete(member)
+    this.#waiting.delete(member)
     this.#members.delete(host)
+    this.#sources.of(member.zone).members--
     return true
   }
 
@@ -260,7 +305,30 @@ export class TaskSwarm {
   #freeSlot(entry: Member['outstanding'][number]): void {
     if (entry.slotUntil === Number.POSITIVE_INFINITY) return
     entry.slotUntil = Number.POSITIVE_INFINITY
-    this.#hosts.free(entry.source)
+    this.#hosts.free(entry.source, entry.shares.atSource)
+    const source = this.#members.get(entry.source)
+    if (source) this.#sources.noticeFree(source)
+  }
+
+  #makeView(): SwarmView {
+    const [members, sources] = [this.#members, this.#sources]
+    return {
+      hosts: this.#hosts,
+      seed: this.#seed,
+      random: this.#random,
+      pieces: this.#pieces,
+      sources: sources.all,
+      get memberCount() {
+        return members.size
+      },
+      zones: sources.zones,
+      membersIn: zone => sources.of(zone).members,
+      importsInto: zone => sources.of(zone).imports,
+      memberOf: host => members.get(host),
+      freeSources: zone => sources.of(zone).free,
+      hasFreeSlot: host => this.#hosts.hasFreeSlot(host, this.#depthAt(host)),
+      mayAsk: (member, source, now) => this.#mayAsk(member, source, now),
+    }
   }
 
   /** What nobody has been told yet need not happen: a host that is gone is neither consumer nor source. */
@@ -268,124 +336,57 @@ export class TaskSwarm {
     this.#assignments = this.#assignments.filter(({ consumer, piece, source }) => {
       if (consumer !== host && source !== host) return true
       const waiting = consumer === host ? undefined : this.#members.get(consumer)
-      if (waiting && this.#settle(waiting, piece, source)) this.#hungry.add(waiting)
+      if (waiting && this.#settle(waiting, piece, source)) this.#await(waiting, Number.POSITIVE_INFINITY)
       return false
     })
   }
 
-  /** Gives waiting consumers another chance, in the order of their waiting, until a few of them found nothing. */
   #feedHungry(now: number): void {
-    let inVain = 0
-    for (let left = this.#hungry.size; left > 0 && inVain < HUNGRY_SAMPLE; left--) {
-      const member = this.#hungry.takeFirst()
-      if (member && !this.#serve(member, now)) inVain++
-    }
+    this.#waiting.feed(member => this.#serve(member, now))
   }
 
-  /** Fills the member's window as far as sources can be found. Returns whether there was one. */
+  /** Assigns one piece if one can be found. The member waits on for as long as it has room for more. */
   #serve(member: Member, now: number): boolean {
+    if (!this.#hasRoom(member)) return false
+    const found = this.#policy.pick(this.#view, member, now) ?? pickSecond(this.#view, member, now)
+    if (found) this.#assign(member, found, now)
+    this.#await(member, found ? Number.POSITIVE_INFINITY : now)
+    return found !== null
+  }
+
+  #hasRoom(member: Member): boolean {
     const window = Math.max(this.#window, Math.ceil(LONE_WINDOW / this.#members.size))
-    let isServed = false
     if (this.#isSatisfied(member)) return false
-    while (onTimeCount(member) < window && member.outstanding.length < 2 * window) {
-      const found = this.#pick(member, now)
-      if (!found) {
-        this.#hungry.add(member)
-        return isServed
-      }
-      this.#assign(member, found, now)
-      isServed = true
-    }
-    this.#hungry.delete(member)
-    return isServed
+    const room = window + this.#lineDepth
+    return (
+      onTimeLoad(member) < room && member.outstanding.length < OUTSTANDING_MAX * Math.max(room, LONE_WINDOW)
+    )
+  }
+
+  /** Puts the member in line. */
+  #await(member: Member, since: number): void {
+    if (this.#hasRoom(member)) this.#waiting.add(member, since)
+    else this.#waiting.delete(member)
   }
 
   #assign(member: Member, { piece, source }: { piece: number; source: HostId }, now: number): void {
-    member.outstanding.push({ piece, source, isLate: false, slotUntil: now + SLOT_MS })
+    const shares = this.#hosts.sharesOf(source, member.host)
+    const isImport = this.#members.get(source)?.zone !== member.zone
+    if (isImport) this.#sources.of(member.zone).imports++
+    member.outstanding.push({ piece, source, shares, isImport, isLate: false, slotUntil: now + SLOT_MS })
     if (member.slow.delete(piece)) member.hedged.add(piece)
-    if (member.covered.add(piece)) this.#pieces.addCopy(piece)
-    this.#hosts.occupy(source)
+    if (member.covered.add(piece)) this.#pieces.addCopy(piece, member.zone)
+    this.#hosts.occupy(source, shares.atSource)
     this.#assignments.push({ consumer: member.host, piece, source })
-  }
-
-  /**
-   * Piece and source for a consumer, or null. Peers come first; the seed injects pieces that no peer has or awaits, and serves
-   * second copies only to a consumer that has nothing on its way in time, so that it is not the bottleneck that it could be.
-   */
-  #pick(member: Member, now: number): { piece: number; source: HostId } | null {
-    const seedMayServe = this.#mayAsk(member, this.#seed, now)
-    if (seedMayServe) {
-      const fresh = this.#pieces.firstFresh()
-      if (fresh >= 0) return { piece: fresh, source: this.#seed }
-    }
-    const fromPeer = isUnreliableWitness(member) ? null : this.#pickFromPeers(member, now)
-    if (fromPeer) return fromPeer
-    const isStarving = member.slow.size > 0 || onTimeCount(member) === 0
-    if (!seedMayServe || !isStarving) return null
-    const any = this.#pieces.rarestOffered(member.covered)
-    if (any >= 0) return { piece: any, source: this.#seed }
-    return this.#second(member, this.#seed, piece => this.#pieces.isOffered(piece))
   }
 
   /** No member takes more than its share of a source's slots, as long as there are others who could use them. */
   #mayAsk(member: Member, source: HostId, now: number): boolean {
-    if (avoids(member, source, now) || !this.#hosts.hasFreeSlot(source)) return false
+    if (avoids(member, source, now) || !this.#hosts.hasFreeSlot(source, this.#depthAt(source))) return false
     // The seed is slow where many want something of it, and is often the only one.
     if (source !== this.#seed && isLateFrom(member, source)) return false
     const share = Math.max(SHARE_MIN, Math.ceil(this.#hosts.slotsOf(source) / this.#members.size))
-    return member.outstanding.filter(entry => entry.source === source).length < share
-  }
-
-  #pickFromPeers(member: Member, now: number): { piece: number; source: HostId } | null {
-    let best: { piece: number; source: HostId } | null = null
-    let bestCopies = Number.POSITIVE_INFINITY
-    let bestUtilisation = Number.POSITIVE_INFINITY
-    for (const source of this.#sampleSources(member, now)) {
-      const piece = this.#pieces.rarestHeld(source.held, member.covered)
-      if (piece < 0) continue
-      const copies = this.#pieces.copiesOf(piece)
-      const utilisation = this.#hosts.utilisation(source.host)
-      if (copies < bestCopies || (copies === bestCopies && utilisation < bestUtilisation)) {
-        best = { piece, source: source.host }
-        bestCopies = copies
-        bestUtilisation = utilisation
-      }
-    }
-    if (best || member.slow.size === 0) return best
-    for (const source of this.#sampleSources(member, now)) {
-      const second = this.#second(member, source.host, piece => source.held.has(piece))
-      if (second) return second
-    }
-    return null
-  }
-
-  /** A bounded random sample of other members that have something, a free slot, and this member's trust. */
-  *#sampleSources(member: Member, now: number): Generator<Member> {
-    const count = this.#sources.length
-    if (count === 0) return
-    const start = pickIndex(this.#random, count)
-    const looks = Math.min(count, SOURCE_SAMPLE * 4)
-    let found = 0
-    for (let i = 0; i < looks && found < SOURCE_SAMPLE; i++) {
-      const at = count <= looks ? (start + i) % count : pickIndex(this.#random, count)
-      const source = this.#sources[at]
-      if (source === member || isIsolated(source) || !this.#mayAsk(member, source.host, now)) continue
-      found++
-      yield source
-    }
-  }
-
-  /** A second source for a piece that is late from its first. */
-  #second(
-    member: Member,
-    source: HostId,
-    offers: (piece: number) => boolean,
-  ): { piece: number; source: HostId } | null {
-    for (const piece of member.slow) {
-      const askedThere = member.outstanding.some(entry => entry.piece === piece && entry.source === source)
-      if (!askedThere && offers(piece)) return { piece, source }
-    }
-    return null
+    return awaitedFrom(member, source) < share
   }
 
   /** Only the seed makes a task grow. */

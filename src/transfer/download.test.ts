@@ -10,6 +10,7 @@ import type { Version } from '../core/version.ts'
 import { Download } from './download.ts'
 import { DEFAULT_LIMITS } from './download-options.ts'
 import type { DownloadEffect, DownloadEvent } from './events.ts'
+import { emptyReport } from './report-batch.ts'
 
 const MIB = 1024 * 1024
 const SEED = 'seed:8001'
@@ -564,7 +565,33 @@ describe('an origin that goes wrong', () => {
   })
 })
 
+describe('an origin without ranges', () => {
+  test('that sends again what is held is no stall as long as it sends, whatever failed before', () => {
+    const scene = join(newScene())
+    scene.fetched(0, 'a:1')
+    for (let i = 0; i < 10; i++) {
+      scene.assign([1, `s${i}:1`])
+      scene.failed(1, `s${i}:1`, 'SOURCE_GONE')
+    }
+    scene.send({ type: 'supernode-unavailable' })
+    scene.pass(2 * stallMs, [{ type: 'moved', bytes: 1 }])
+    assert.equal(scene.failure(), undefined)
+    scene.pass(stallMs + 1_000)
+    assert.equal(scene.failure()?.code, 'DOWNLOAD_STALLED')
+  })
+})
+
 describe('the end', () => {
+  test('a complete download claims nothing of a version that it has dismissed', () => {
+    const scene = newScene({ stored: [0, 1, 2, 3] })
+    scene.layout()
+    assert.equal(scene.machine.phase, 'verifying')
+    scene.layout([0], OTHER)
+    scene.send({ type: 'verified', digest: null })
+    scene.assign([0, 'a:1'])
+    assert.deepEqual(scene.machine.takeReport(), emptyReport())
+  })
+
   const phases: Record<string, () => Scene> = {
     announcing: () => newScene(),
     preparing: () => {

@@ -76,7 +76,7 @@ export class Download {
 
   step(event: DownloadEvent, now: number): DownloadEffect[] {
     if (!this.isOver) this.#handle(event, now)
-    else if (this.phase === 'complete' && event.type === 'assigned') this.#exchange.decline(event.pieces)
+    else if (event.type === 'assigned') this.#declineWhenOver(event.pieces)
     return this.#leave(now)
   }
 
@@ -252,6 +252,10 @@ export class Download {
     else this.#exchange.decline(pieces)
   }
 
+  #declineWhenOver(pieces: readonly PieceFrom[]): void {
+    if (this.phase === 'complete' && !this.#supernode.isDismissed) this.#exchange.decline(pieces)
+  }
+
   #onFetched(event: Extract<DownloadEvent, { type: 'fetched' }>, now: number): void {
     const { piece, source } = event
     this.#progress.move(now)
@@ -332,7 +336,7 @@ export class Download {
     this.#lookAtSupernode(now)
     const { stallMs } = this.#limits
     const isWatchedHere = this.#supernode.isAbsent && this.phase !== 'verifying'
-    if (isWatchedHere && this.#progress.isStalled(now, stallMs)) {
+    if (isWatchedHere && this.#progress.isStalled(now, stallMs, this.#origin.isOpen)) {
       const seconds = Math.round((now - this.#progress.aliveAt) / 1000)
       return this.#fail('DOWNLOAD_STALLED', `nothing useful was received for ${seconds} s${this.#originSaid}`)
     }

@@ -54,9 +54,10 @@ export class Progress {
     this.#originBytes = originBytes
   }
 
-  isStalled(now: number, limitMs: number): boolean {
+  /** @param isReading the origin sends, perhaps what is held before what is new; each of its failures is looked at when it has failed */
+  isStalled(now: number, limitMs: number, isReading = false): boolean {
     if (now - Math.max(this.#aliveAt, this.#since) > limitMs) return true
-    if (this.#failures < FAILURES_IN_VAIN) return false
+    if (isReading || this.#failures < FAILURES_IN_VAIN) return false
     return now - this.heldAt > limitMs || now - this.#heldAt > LIMITS_IN_ALL * limitMs
   }
 }

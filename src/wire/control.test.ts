@@ -28,8 +28,17 @@ const GENERATION_HEX = `b0${Buffer.from(GENERATION).toString('hex')}`
 /** One message of each kind and its bytes. What is out in the field depends on them: new fields go to the end. */
 const peerVectors: { [Name in keyof PeerMessages]: [message: PeerMessages[Name], hex: string] } = {
   hello: [
-    { type: 'hello', version: 1, peerId: 'p', hostName: 'h', address: '', port: 8100, uploadSlots: 4 },
-    '97' + '01' + '01' + 'a170' + 'a168' + 'a0' + 'cd1fa4' + '04',
+    {
+      type: 'hello',
+      version: 1,
+      peerId: 'p',
+      hostName: 'h',
+      address: '',
+      port: 8100,
+      uploadSlots: 4,
+      zone: 'idc-1',
+    },
+    '98' + '01' + '01' + 'a170' + 'a168' + 'a0' + 'cd1fa4' + '04' + 'a56964632d31',
   ],
   announce: [
     {
@@ -44,8 +53,9 @@ const peerVectors: { [Name in keyof PeerMessages]: [message: PeerMessages[Name],
       lengthBytes: 70_000,
       pieceLength: 1_048_576,
       held: Uint8Array.of(5, 255),
+      lookAhead: 32,
     },
-    `9b02${TASK_HEX}a1759192a161a162a0${DIGEST_HEX}c0${GENERATION_HEX}ce00011170ce00100000c40205ff`,
+    `9c02${TASK_HEX}a1759192a161a162a0${DIGEST_HEX}c0${GENERATION_HEX}ce00011170ce00100000c40205ff20`,
   ],
   report: [
     {
@@ -155,6 +165,7 @@ const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
     address: text,
     port: uint,
     uploadSlots: uint,
+    zone: orNull(text),
   }),
   fc.record({
     type: kind('announce'),
@@ -168,6 +179,7 @@ const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
     lengthBytes: orNull(uint),
     pieceLength: uint,
     held: bytes,
+    lookAhead: orNull(uint),
   }),
   fc.record({
     type: kind('report'),

@@ -28,12 +28,21 @@ type MessageTable = Record<string, { tag: number; fields: Record<string, FieldRe
 
 /** Peer → supernode. */
 export const PEER_MESSAGES = {
-  /** First message of a channel. `address` is empty where the supernode shall use the one it sees. */
+  /** First message of a channel. `address` is empty where the supernode shall use the one it sees, `zone` null where it is not known. */
   hello: {
     tag: 1,
-    fields: { version: uint, peerId: text, hostName: text, address: text, port: uint, uploadSlots: uint },
+    fields: {
+      version: uint,
+      peerId: text,
+      hostName: text,
+      address: text,
+      port: uint,
+      uploadSlots: uint,
+      zone: orNull(text),
+    },
   },
-  /** Joins a task's swarm, and says what is held already. Idempotent. `held` is Bitmap's form for `generation`. */
+  /** Joins a task's swarm, and says what is held already. Idempotent. `held` is Bitmap's form for `generation`. `lookAhead`
+   * is the number of pieces that a reader of unfinished content needs first, null without one. */
   announce: {
     tag: 2,
     fields: {
@@ -47,6 +56,7 @@ export const PEER_MESSAGES = {
       lengthBytes: orNull(uint),
       pieceLength: uint,
       held: bytes,
+      lookAhead: orNull(uint),
     },
   },
   /**

@@ -112,6 +112,7 @@ export function hello(changes: Partial<PeerMessages['hello']> = {}): PeerMessage
     address: '127.0.0.9',
     port: 9,
     uploadSlots: 4,
+    zone: null,
     ...changes,
   }
 }
@@ -133,6 +134,7 @@ export function announcement(
     generation: null,
     lengthBytes: null,
     pieceLength: 0,
+    lookAhead: null,
     held: new Uint8Array(0),
     ...changes,
   }

@@ -8,6 +8,7 @@ type Watched = {
   readonly slow: Set<number>
   readonly accused: Set<HostId>
   readonly accusers: Set<HostId>
+  readonly right: { served: number; received: number }
 }
 
 /** For so long a piece on its way occupies a slot of its source. */
@@ -42,8 +43,19 @@ export class SwarmWatch {
     this.#slots.set(host, slots)
     const before = this.#members.get(host)
     if (before) this.leave(host)
-    const { accused, accusers } = before ?? { accused: new Set<HostId>(), accusers: new Set<HostId>() }
-    this.#members.set(host, { held: new Set(held), outstanding: [], slow: new Set(), accused, accusers })
+    const { accused, accusers, right } = before ?? {
+      accused: new Set<HostId>(),
+      accusers: new Set<HostId>(),
+      right: { served: 0, received: 0 },
+    }
+    this.#members.set(host, {
+      held: new Set(held),
+      outstanding: [],
+      slow: new Set(),
+      accused,
+      accusers,
+      right,
+    })
   }
 
   leave(host: HostId): void {
@@ -55,7 +67,11 @@ export class SwarmWatch {
     const member = this.#members.get(host)
     if (!member) return
     for (const { piece, source } of report.done) {
-      this.#settle(member, piece, source)
+      const from = this.#members.get(source)
+      if (this.#settle(member, piece, source) && from) {
+        from.right.served++
+        member.right.received++
+      }
       member.held.add(piece)
     }
     for (const piece of report.fromOrigin) member.held.add(piece)
@@ -96,7 +112,7 @@ export class SwarmWatch {
     else this.#checkPeer(member, { piece, source }, what)
     member.outstanding.push({ piece, source, slotUntilMs: nowMs + SLOT_MS })
     const window = Math.max(this.#window, Math.ceil(8 / this.#members.size))
-    const limit = this.#hasSlowReports ? 2 * window : window
+    const limit = this.#hasSlowReports ? 2 * Math.max(window, 8) : window
     assert.ok(member.outstanding.length <= limit, `${what}: within the window`)
     this.#addLoad(source, 1)
     this.assignments.push(assignment)
@@ -116,9 +132,15 @@ export class SwarmWatch {
     const other = this.#members.get(source)
     assert.ok(other, `${what}: the source is a member`)
     assert.ok(other.held.has(piece), `${what}: the source holds it`)
-    assert.ok(other.accusers.size < 2, `${what}: the source is not isolated`)
+    assert.ok(
+      other.accusers.size < Math.max(2, other.right.served / 16),
+      `${what}: the source is not isolated`,
+    )
     assert.ok(!member.accused.has(source), `${what}: the consumer has not accused the source`)
-    assert.ok(member.accused.size < 3, `${what}: an unreliable witness gets the seed only`)
+    assert.ok(
+      member.accused.size < Math.max(3, member.right.received / 16),
+      `${what}: an unreliable witness gets the seed only`,
+    )
   }
 
   /** The seed gives what nobody has or awaits; else only to those who have nothing on its way in time. */

@@ -52,6 +52,7 @@ export async function startSystem(options: Partial<SupernodeOptions> = {}): Prom
     uploadSlots: 8,
     originTimeouts: TEST_ORIGIN_TIMEOUTS,
     freshMs: 0,
+    recordFile: null,
     clock: systemClock,
     random: seededRandom(1),
     log: silentLog,

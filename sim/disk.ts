@@ -1,0 +1,83 @@
+import { Bitmap } from '../src/core/bitmap.ts'
+import { DIGEST_BYTES } from '../src/core/digest.ts'
+import type { Version } from '../src/core/version.ts'
+
+/** What one process has on disk of one task: the number that each piece contains, and the journal of pieces that were verified. */
+export class SimDisk {
+  version: Version | null = null
+  journal = new Bitmap(0)
+  #values = new Uint32Array(0)
+  /** Written since the last sync: a crash of the machine may take it back. */
+  #unsynced: number[] = []
+  /** Every write fails. */
+  isBroken = false
+  /** Pieces that fit; infinite where the disk is large. */
+  room = Number.POSITIVE_INFINITY
+
+  adopt(version: Version, pieces: number): void {
+    this.version = version
+    this.journal = new Bitmap(pieces)
+    this.#values = new Uint32Array(pieces)
+    this.#unsynced = []
+  }
+
+  read(piece: number): number {
+    return this.#values[piece] ?? 0
+  }
+
+  /** Returns false where the disk does not take it. */
+  write(piece: number, value: number): boolean {
+    if (this.isBroken || this.journal.count >= this.room) return false
+    if (piece >= this.#values.length) {
+      const larger = new Uint32Array(Math.max(piece + 1, 2 * this.#values.length))
+      larger.set(this.#values)
+      this.#values = larger
+    }
+    if (piece >= this.journal.size) this.journal.resize(piece + 1)
+    this.#values[piece] = value
+    this.journal.add(piece)
+    this.#unsynced.push(piece)
+    if (this.#unsynced.length > UNSYNCED_MAX) this.#unsynced.shift()
+    return true
+  }
+
+  /** What is written stays from now on. */
+  sync(): void {
+    this.#unsynced = []
+  }
+
+  /** Nothing of the task is left. */
+  discard(): void {
+    this.version = null
+    this.journal = new Bitmap(0)
+    this.#values = new Uint32Array(0)
+    this.#unsynced = []
+  }
+
+  /** The machine loses power: of what was not synced some bytes are lost although the journal names them. */
+  tear(isLost: () => boolean): void {
+    for (const piece of this.#unsynced.splice(0)) if (isLost()) this.#values[piece] = 0
+  }
+
+  /** What an earlier process left and what is still what it was: every piece is read and compared, as the store does when it opens. */
+  load(isIntact: (piece: number, value: number) => boolean): Bitmap {
+    for (const piece of [...this.journal.members()]) {
+      if (!isIntact(piece, this.#values[piece])) this.journal.delete(piece)
+    }
+    return this.journal
+  }
+}
+
+/** Pieces behind which the product syncs. */
+const UNSYNCED_MAX = 16
+
+/** Stands for SHA-256: equal for equal content, and as long. */
+export function digestOfValue(value: number): Uint8Array {
+  const digest = new Uint8Array(DIGEST_BYTES)
+  new DataView(digest.buffer).setUint32(0, value)
+  return digest
+}
+
+export function valueInDigest(digest: Uint8Array): number {
+  return new DataView(digest.buffer, digest.byteOffset).getUint32(0)
+}

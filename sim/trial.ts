@@ -1,0 +1,111 @@
+import { Checkers, type Violation } from './checkers.ts'
+import { inject } from './faults.ts'
+import { type Plan, scenarioOf } from './plan.ts'
+import { World } from './world.ts'
+
+/** One plan, run and looked at. */
+
+export type Outcome = {
+  readonly digest: string
+  readonly violations: readonly Violation[]
+  readonly events: number
+  /** From the end of the faults, or of the arrivals, until the last download was done. */
+  readonly recoverySeconds: number
+  readonly failures: readonly string[]
+}
+
+const LOOK_SECONDS = 1
+const RETRIES = 4
+const RETRY_SECONDS = 1
+/** Then every leave has arrived. */
+const PARTING_SECONDS = 60
+const EVENTS_MAX = 5_000_000
+
+/** Runs a plan. Whoever fails is started again as a user would, once nothing goes wrong any more. */
+export function runPlan(plan: Plan): Outcome {
+  const scenario = scenarioOf(plan)
+  const world = new World(scenario)
+  world.openUntil = Number.POSITIVE_INFINITY
+  const checkers = new Checkers(world, plan)
+  world.watch.onlooker = checkers
+  inject(world, plan.faults)
+  const stillAt = Math.max(plan.healAt, scenario.arrival === 'burst' ? 0 : scenario.arrivalSeconds) + 1
+  const limitAt = stillAt + Checkers.boundSeconds(plan)
+  const again = new Retries(world, plan.healAt)
+  let events = 0
+  let lookAt = 0
+  let doneAt = stillAt
+  try {
+    for (;;) {
+      if (!world.queue.step()) break
+      events++
+      const { now } = world.queue
+      if (now >= lookAt) {
+        lookAt = now + LOOK_SECONDS
+        checkers.look()
+        again.look()
+      }
+      if (world.watch.pendingCount === 0 && now > stillAt && !again.isDue) break
+      doneAt = now
+      if (now > limitAt || events > EVENTS_MAX) {
+        checkers.onLate()
+        break
+      }
+    }
+    if (world.watch.pendingCount > 0) checkers.onLate()
+    else part(world, checkers)
+  } catch (thrown) {
+    const said = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
+    checkers.fail(`thrown: ${said.split('\n')[0]}`, said)
+  }
+  const failures = [...world.watch.failures].map(([code, count]) => `${code}×${count}`)
+  return {
+    digest: world.watch.digest,
+    violations: checkers.violations,
+    events,
+    recoverySeconds: Math.max(0, doneAt - stillAt),
+    failures,
+  }
+}
+
+/** Everybody leaves; nothing may be left of them. */
+function part(world: World, checkers: Checkers): void {
+  runFor(world, world.scenario.lossSeconds + 2)
+  checkers.lookAtEnd()
+  for (const peer of world.peers) peer.leave()
+  runFor(world, PARTING_SECONDS)
+  checkers.lookAfter()
+}
+
+function runFor(world: World, seconds: number): void {
+  let isOver = false
+  world.queue.after(seconds, () => (isOver = true))
+  while (!isOver && world.queue.step());
+}
+
+class Retries {
+  readonly #world: World
+  readonly #healAt: number
+  readonly #counts = new Map<string, number>()
+  isDue = false
+
+  constructor(world: World, healAt: number) {
+    this.#world = world
+    this.#healAt = healAt
+  }
+
+  look(): void {
+    const { peers, queue } = this.#world
+    const failed = peers.filter(
+      peer => peer.isAlive && peer.failure !== null && (this.#counts.get(peer.name) ?? 0) < RETRIES,
+    )
+    this.isDue = failed.length > 0
+    if (queue.now < this.#healAt + RETRY_SECONDS) return
+    for (const peer of failed) {
+      this.#counts.set(peer.name, (this.#counts.get(peer.name) ?? 0) + 1)
+      this.#world.kill(peer.name, false)
+      peer.restart()
+    }
+    this.isDue = false
+  }
+}

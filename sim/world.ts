@@ -1,0 +1,240 @@
+import { pieceCount } from '../src/core/piece-layout.ts'
+import { type Random, seededRandom } from '../src/core/random.ts'
+import type { CastMember } from './cast.ts'
+import { EventQueue } from './event-queue.ts'
+import { type Link, Network, newLink } from './network.ts'
+import { pieceValue, SimOrigin } from './origin.ts'
+import { SimPeer } from './peer.ts'
+import type { PeerChannel } from './peer-channel.ts'
+import type { Scenario } from './scenario.ts'
+import { SimSupernode } from './supernode.ts'
+import { Watch } from './watch.ts'
+
+/** Any process that others fetch from. */
+type Source = SimPeer | SimSupernode
+
+/** One simulated world. All of it follows from the scenario and its seed. */
+export class World {
+  readonly scenario: Scenario
+  readonly queue = new EventQueue()
+  readonly network = new Network(this.queue)
+  readonly origin: SimOrigin
+  readonly supernodes: SimSupernode[] = []
+  readonly peers: SimPeer[] = []
+  readonly watch: Watch
+  isOver = false
+  /** The world goes on until then even if every peer is done. */
+  openUntil = 0
+  /** Share of pieces that arrive wrong. */
+  corruptionRate = 0
+  readonly #streams = new Map<string, Random>()
+  readonly #zoneLinks: { in: Link; out: Link }[] = []
+  readonly #channels = new Set<PeerChannel>()
+  readonly #byName = new Map<string, SimPeer | SimSupernode>()
+  readonly #cuts = new Map<string, number>()
+  readonly #deathWatchers = new Map<string, Set<(isSilent: boolean) => void>>()
+  /** Peers move to the next supernode when theirs is gone. */
+  readonly #supernodeOf = new Map<SimPeer, number>()
+  extraLatency = 0
+
+  /** Peers are given, and not drawn from the scenario. */
+  readonly isGiven: boolean
+
+  constructor(scenario: Scenario, cast: readonly CastMember[] | null = null) {
+    this.scenario = scenario
+    this.isGiven = cast !== null
+    const { queue, network } = this
+    const { lengthBytes, pieceLength, originRate, hasLength, hasRanges } = scenario
+    this.watch = new Watch(this)
+    this.origin = new SimOrigin(
+      { lengthBytes, pieceLength, rateBytesPerSecond: originRate, hasLength, hasRanges },
+      {
+        queue,
+        network,
+        random: this.chance('origin'),
+        onPiece: (reader, piece) => this.watch.onOrigin(reader, piece),
+      },
+    )
+    for (let zone = 0; zone < scenario.zones; zone++) {
+      this.#zoneLinks.push({ in: newLink(scenario.zoneRate), out: newLink(scenario.zoneRate) })
+    }
+    for (let i = 0; i < scenario.supernodes; i++) this.#addSupernode(i)
+    const slowEvery = scenario.slowShare > 0 ? Math.round(1 / scenario.slowShare) : 0
+    for (let i = 1; i <= scenario.peers; i++) {
+      const share = slowEvery > 0 && i % slowEvery === 0 ? 0.1 : 1
+      const given = cast?.[i - 1]
+      const plan = given?.plan ?? {
+        up: scenario.up * share,
+        down: scenario.down * share,
+        zone: i % scenario.zones,
+        supernode: i % scenario.supernodes,
+      }
+      const peer = new SimPeer(this, i, plan)
+      this.peers.push(peer)
+      this.#byName.set(peer.name, peer)
+      if (given) this.#enter(peer, given)
+      else queue.at(this.#arrivalOf(i), () => peer.start())
+    }
+  }
+
+  get pieceCount(): number {
+    return pieceCount(this.origin.layout)
+  }
+
+  /** A stream of chance with a name: what one part draws does not change what another does. */
+  chance(name: string): Random {
+    let stream = this.#streams.get(name)
+    if (!stream) {
+      stream = this.random(name)
+      this.#streams.set(name, stream)
+    }
+    return stream
+  }
+
+  random(name: string): Random {
+    let mixed = this.scenario.seed | 0
+    for (let i = 0; i < name.length; i++) mixed = Math.imul(mixed ^ name.charCodeAt(i), 0x01000193)
+    return seededRandom(mixed)
+  }
+
+  /** One way, seconds. */
+  latency(): number {
+    const { latencySeconds, jitterSeconds } = this.scenario
+    return latencySeconds + this.extraLatency + jitterSeconds * this.chance('latency').next()
+  }
+
+  /** Whether a piece is damaged on its way. */
+  isCorrupted(): boolean {
+    return this.corruptionRate > 0 && this.chance('corruption').next() < this.corruptionRate
+  }
+
+  /** Whether messages from `a` to `b` are lost at present. */
+  isCut(a: string, b: string): boolean {
+    if (this.#cuts.size === 0) return false
+    const { now } = this.queue
+    for (const key of [`${hostOf(a)}>${hostOf(b)}`, `${hostOf(a)}>*`, `*>${hostOf(b)}`]) {
+      const until = this.#cuts.get(key)
+      if (until !== undefined && now < until) return true
+    }
+    return false
+  }
+
+  /** Everything from `a` to `b` is lost for a while; `*` is everybody. */
+  cut(a: string, b: string, seconds: number): void {
+    this.#cuts.set(`${a}>${b}`, this.queue.now + seconds)
+  }
+
+  supernodeFor(peer: SimPeer): SimSupernode | undefined {
+    const at = this.#supernodeOf.get(peer) ?? peer.plan.supernode
+    for (let i = 0; i < this.supernodes.length; i++) {
+      const index = (at + i) % this.supernodes.length
+      const { isAlive, name } = this.supernodes[index]
+      if (!isAlive || this.isCut(peer.address, name) || this.isCut(name, peer.address)) continue
+      this.#supernodeOf.set(peer, index)
+      return this.supernodes[index]
+    }
+    return undefined
+  }
+
+  sourceNamed(name: string): Source | undefined {
+    return this.#byName.get(name)
+  }
+
+  /** Links between a source's own upload and its consumer, the consumer's own download included. */
+  pathTo(consumer: SimPeer, source: Source): Link[] {
+    const path: Link[] = []
+    const { zone } = consumer.plan
+    const from = source instanceof SimPeer ? source.plan.zone : -1
+    if (from !== zone) {
+      this.watch.onCrossing(source, zone)
+      if (this.scenario.zoneRate < Number.POSITIVE_INFINITY) {
+        if (from >= 0) path.push(this.#zoneLinks[from].out)
+        path.push(this.#zoneLinks[zone].in)
+      }
+    }
+    path.push(consumer.down)
+    return path
+  }
+
+  /** More than none if something flows through the link. */
+  movedBytes(down: Link): number {
+    return down.flows.some(flow => flow.rate > 0) ? 1 : 0
+  }
+
+  onDeath(name: string, watcher: (isSilent: boolean) => void): () => void {
+    let watchers = this.#deathWatchers.get(name)
+    if (!watchers) {
+      watchers = new Set()
+      this.#deathWatchers.set(name, watchers)
+    }
+    watchers.add(watcher)
+    return () => watchers.delete(watcher)
+  }
+
+  channelOpened(channel: PeerChannel): void {
+    this.#channels.add(channel)
+  }
+
+  channelClosed(channel: PeerChannel): void {
+    this.#channels.delete(channel)
+  }
+
+  /** A process dies. @param isSilent nobody is told: the machine is gone with it */
+  kill(name: string, isSilent: boolean): void {
+    const victim = this.#byName.get(name)
+    if (!victim?.isAlive) return
+    if (victim instanceof SimPeer) victim.crash(isSilent)
+    else {
+      victim.crash()
+      for (const channel of [...this.#channels]) {
+        if (channel.supernode === victim)
+          channel.breakDown(isSilent ? this.scenario.lossSeconds : this.latency())
+      }
+    }
+    const watchers = this.#deathWatchers.get(name)
+    this.#deathWatchers.delete(name)
+    for (const watcher of watchers ?? []) watcher(isSilent)
+  }
+
+  /** Runs until every peer is done or nothing happens any more. */
+  run(): void {
+    const { limitSeconds } = this.scenario
+    while (!this.isOver && this.queue.now < limitSeconds && this.queue.step());
+    this.isOver = true
+  }
+
+  /** Called whenever a download has ended. */
+  endIfDone(): void {
+    if (this.watch.pendingCount === 0 && this.queue.now >= this.openUntil) this.isOver = true
+  }
+
+  #enter(peer: SimPeer, { arrivesAt, leavesAt, held }: CastMember): void {
+    if (held.length > 0) peer.disk.adopt(this.origin.version, this.pieceCount)
+    for (const piece of held) peer.disk.write(piece, pieceValue(1, piece))
+    this.queue.at(arrivesAt, () => peer.start())
+    if (leavesAt !== null) this.queue.at(leavesAt, () => peer.isAlive && peer.leave())
+  }
+
+  #addSupernode(index: number): void {
+    const { supernodeUp, originRate } = this.scenario
+    const supernode = new SimSupernode(this, `supernode${index}:1`, { up: supernodeUp, down: originRate })
+    this.supernodes.push(supernode)
+    this.#byName.set(supernode.name, supernode)
+    if (!this.scenario.isWarm) return
+    supernode.disk.adopt(this.origin.version, this.pieceCount)
+    for (let piece = 0; piece < this.pieceCount; piece++) supernode.disk.write(piece, pieceValue(1, piece))
+  }
+
+  #arrivalOf(number: number): number {
+    const { arrival, arrivalSeconds, peers } = this.scenario
+    const chance = this.chance('arrival').next()
+    if (arrival === 'burst') return 0.01 * chance
+    if (arrival === 'wave') return (arrivalSeconds * number) / peers
+    return arrivalSeconds * chance
+  }
+}
+
+function hostOf(name: string): string {
+  const colon = name.indexOf(':')
+  return colon < 0 ? name : name.slice(0, colon)
+}

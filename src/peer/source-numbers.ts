@@ -1,0 +1,28 @@
+import type { SourceId } from '../transfer/events.ts'
+
+/** Numbers that the older lives of one source had; by then what was assigned under the first has ended. */
+const NUMBERS_MAX = 4
+
+/**
+ * The supernode's numbers for sources, as it named them on one channel. A source that comes back has a new number at the same address,
+ * while pieces assigned under the old one may still be on their way.
+ */
+export class SourceNumbers {
+  readonly #sources = new Map<number, SourceId>()
+  readonly #numbers = new Map<SourceId, number[]>()
+
+  name(number: number, source: SourceId): void {
+    this.#sources.set(number, source)
+    const numbers = (this.#numbers.get(source) ?? []).filter(other => other !== number)
+    this.#numbers.set(source, [...numbers, number].slice(-NUMBERS_MAX))
+  }
+
+  sourceOf(number: number): SourceId | undefined {
+    return this.#sources.get(number)
+  }
+
+  /** All that may be meant; none if the source was never named. */
+  numbersOf(source: SourceId): readonly number[] {
+    return this.#numbers.get(source) ?? []
+  }
+}

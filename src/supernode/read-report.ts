@@ -1,0 +1,22 @@
+import { isErrorCode } from '../core/error.ts'
+import type { ConsumerReport } from '../swarm/task-swarm.ts'
+import type { PeerMessages } from '../wire/control.ts'
+
+/** A report as the scheduler takes it. */
+export function readReport(message: PeerMessages['report']): ConsumerReport {
+  const { done, failed, released } = message
+  const codeAt = (i: number) => (isErrorCode(message.codes[i]) ? message.codes[i] : 'SOURCE_GONE')
+  return {
+    done: groups(done, 3).map(([piece, source, elapsedMs]) => ({ piece, source, elapsedMs })),
+    failed: groups(failed, 3).map(([piece, source, code]) => ({ piece, source, code: codeAt(code) })),
+    released: groups(released, 2).map(([piece, source]) => ({ piece, source })),
+    slow: message.slow,
+    fromOrigin: message.fromOrigin,
+  }
+}
+
+function groups(flat: readonly number[], size: number): number[][] {
+  return Array.from({ length: Math.floor(flat.length / size) }, (_, i) =>
+    flat.slice(i * size, (i + 1) * size),
+  )
+}

@@ -1,0 +1,47 @@
+import { pickIndex, type Random } from '../core/random.ts'
+import type { Member } from './member.ts'
+
+/**
+ * The sources of one zone that may have an upload slot free, in no order. Who turns out to have none is taken off, and comes back when a
+ * slot of it is freed; so a decision does not search through those that are busy.
+ */
+export class FreeSources {
+  readonly #members: Member[] = []
+  readonly #places = new Map<Member, number>()
+
+  get size(): number {
+    return this.#members.length
+  }
+
+  add(member: Member): void {
+    if (this.#places.has(member)) return
+    this.#places.set(member, this.#members.length)
+    this.#members.push(member)
+  }
+
+  delete(member: Member): void {
+    const place = this.#places.get(member)
+    if (place === undefined) return
+    this.#places.delete(member)
+    const last = this.#members.pop()!
+    if (last === member) return
+    this.#members[place] = last
+    this.#places.set(last, place)
+  }
+
+  /**
+   * Shows up to `count` of them to `look`, beginning anywhere, until it has seen enough. Who is busy is taken off the list.
+   */
+  sample(random: Random, count: number, look: (member: Member) => 'next' | 'busy' | 'enough'): void {
+    if (this.#members.length === 0) return
+    let place = pickIndex(random, this.#members.length)
+    for (let looks = Math.min(count, this.#members.length); looks > 0 && this.#members.length > 0; looks--) {
+      if (place >= this.#members.length) place = 0
+      const member = this.#members[place]
+      const verdict = look(member)
+      if (verdict === 'enough') return
+      if (verdict === 'busy') this.delete(member)
+      else place++
+    }
+  }
+}

@@ -1,0 +1,114 @@
+import { assert } from '../core/assert.ts'
+
+/**
+ * Pieces in the order of how many copies there are, fewest first. A change by one moves a piece across one border between neighbours
+ * of equal count, so it costs the same however many pieces there are.
+ */
+export class Rarity {
+  /** Pieces, fewest copies first. */
+  #order: Uint32Array
+  /** Where each piece is in the order; what is not in it has none. */
+  #place: Int32Array
+  #copies: Uint32Array
+  /** Per number of copies: how many pieces in the order have fewer. */
+  #starts: number[] = [0]
+  #length = 0
+
+  constructor(size: number) {
+    this.#order = new Uint32Array(size)
+    this.#place = new Int32Array(size).fill(NOWHERE)
+    this.#copies = new Uint32Array(size)
+  }
+
+  /** Pieces in the order. */
+  get length(): number {
+    return this.#length
+  }
+
+  at(place: number): number {
+    return this.#order[place]
+  }
+
+  has(piece: number): boolean {
+    return this.#place[piece] >= 0
+  }
+
+  copiesOf(piece: number): number {
+    return this.#copies[piece]
+  }
+
+  /** Number of pieces of which there is no copy. */
+  get freshCount(): number {
+    return this.#start(1)
+  }
+
+  /** The end of the stretch of the order in which pieces are about as rare as the one at `place`: to within a factor of two. */
+  endOfClass(place: number): number {
+    const rareness = classOf(this.#copies[this.#order[place]])
+    const above = 2 ** (2 * rareness + 2) - 1
+    return above < this.#starts.length ? this.#starts[above] : this.#length
+  }
+
+  resize(size: number): void {
+    this.#order = grown(this.#order, new Uint32Array(size))
+    this.#place = grown(this.#place, new Int32Array(size).fill(NOWHERE))
+    this.#copies = grown(this.#copies, new Uint32Array(size))
+  }
+
+  /** Takes a piece into the order. */
+  add(piece: number): void {
+    if (this.has(piece)) return
+    const copies = this.#copies[piece]
+    this.#start(copies)
+    this.#order[this.#length] = piece
+    this.#place[piece] = this.#length++
+    let at = this.#length - 1
+    for (let count = this.#starts.length - 1; count > copies; count--) {
+      const start = this.#starts[count]++
+      this.#swap(at, start)
+      at = start
+    }
+  }
+
+  increase(piece: number): void {
+    const copies = this.#copies[piece]++
+    if (!this.has(piece)) return
+    const last = this.#start(copies + 1) - 1
+    this.#swap(this.#place[piece], last)
+    this.#starts[copies + 1] = last
+  }
+
+  decrease(piece: number): void {
+    assert(this.#copies[piece] > 0, 'only a counted copy is removed')
+    const copies = this.#copies[piece]--
+    if (!this.has(piece)) return
+    const first = this.#start(copies)
+    this.#swap(this.#place[piece], first)
+    this.#starts[copies] = first + 1
+  }
+
+  #start(copies: number): number {
+    while (this.#starts.length <= copies) this.#starts.push(this.#length)
+    return this.#starts[copies]
+  }
+
+  #swap(a: number, b: number): void {
+    const [first, second] = [this.#order[a], this.#order[b]]
+    this.#order[a] = second
+    this.#order[b] = first
+    this.#place[second] = a
+    this.#place[first] = b
+  }
+}
+
+/** Pieces of one class count as equally rare: 0, 1–2, 3–6, 7–14, … copies. */
+export function classOf(copies: number): number {
+  return (31 - Math.clz32(copies + 1)) >> 1
+}
+
+const NOWHERE = -1
+
+function grown<T extends Uint32Array | Int32Array>(from: T, to: T): T {
+  to.set(from)
+  return to
+}

@@ -1,0 +1,40 @@
+import { HungryQueue } from './hungry-queue.ts'
+import { type Member, onTimeLoad } from './member.ts'
+
+/** Waiting consumers looked at in vain per event. */
+const VAIN_MAX = 8
+
+/** Consumers with room for more. Those with nothing on its way come first: a piece for each of them spreads faster than two for one. */
+export class WaitingLine {
+  readonly #starving = new HungryQueue()
+  readonly #hungry = new HungryQueue()
+
+  /** Puts the member in line, where it stands already if it does. @param since when it was last looked at in vain; infinite for never */
+  add(member: Member, since: number): void {
+    const isStarving = onTimeLoad(member) === 0
+    const [queue, other] = isStarving ? [this.#starving, this.#hungry] : [this.#hungry, this.#starving]
+    other.delete(member)
+    queue.add(member)
+    member.hungrySince = since === Number.POSITIVE_INFINITY ? since : Math.min(member.hungrySince, since)
+  }
+
+  delete(member: Member): void {
+    this.#starving.delete(member)
+    this.#hungry.delete(member)
+    member.hungrySince = Number.POSITIVE_INFINITY
+  }
+
+  /**
+   * Gives everybody in line a chance, in the order of their waiting, until a few of them found nothing.
+   * @param serve returns whether something was found, and puts the member in line again if it has room for more
+   */
+  feed(serve: (member: Member) => boolean): void {
+    for (const queue of [this.#starving, this.#hungry]) {
+      let inVain = 0
+      while (inVain < Math.min(VAIN_MAX, queue.size)) {
+        const member = queue.takeFirst()
+        if (member && !serve(member)) inVain++
+      }
+    }
+  }
+}

@@ -50,10 +50,10 @@ const SABOTAGES: readonly Sabotage[] = [
     to: 'released: groups(released.slice(0, 0), 2)',
   },
   {
-    title: 'a source that comes back has only its new number',
+    title: 'reports forget the number of a source',
     path: 'src/peer/source-numbers.ts',
-    from: 'this.#numbers.set(source, [...numbers, number].slice(-NUMBERS_MAX))',
-    to: 'this.#numbers.set(source, numbers.length < NUMBERS_MAX ? [number] : [])',
+    from: 'return this.#numbers.get(source) ?? []',
+    to: 'return this.#numbers.has(source) ? [] : []',
   },
   {
     title: 'pieces of two versions are mixed',

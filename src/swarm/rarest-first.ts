@@ -27,7 +27,7 @@ export function sampling(pickPiece: PiecePicker): Policy {
     pick(view, member, now) {
       const search = { now, pickPiece }
       const isNear = withinLookAhead(member)
-      const near = isNear ? pick(view, member, { ...search, isWanted: isNear }) : null
+      const near = isNear ? pick(view, member, { ...search, isNear }) : null
       return near ?? pick(view, member, search)
     },
   }
@@ -37,10 +37,10 @@ function pick(view: SwarmView, member: Member, search: Search): Choice | null {
   return view.zones.length > 1 ? pickAcrossZones(view, member, search) : pickInOneZone(view, member, search)
 }
 
-/** Who reads while it downloads needs the next pieces first. */
+/** A quarter of the pieces ahead, or as far as whoever reads meanwhile asks for: what is begun comes to its end first. */
 function withinLookAhead(member: Member): ((piece: number) => boolean) | null {
-  if (member.lookAhead === 0) return null
-  const end = member.covered.firstMissing() + member.lookAhead
+  const lookAhead = member.lookAhead || Math.ceil(member.covered.size / 4)
+  const end = member.covered.firstMissing() + lookAhead
   return piece => piece < end
 }
 
@@ -58,6 +58,8 @@ type Search = {
   readonly now: number
   readonly pickPiece: PiecePicker
   readonly isWanted?: (piece: number) => boolean
+  /** Within the look-ahead. */
+  readonly isNear?: (piece: number) => boolean
 }
 
 function pickInOneZone(view: SwarmView, member: Member, search: Search): Choice | null {
@@ -71,8 +73,7 @@ function pickAcrossZones(view: SwarmView, member: Member, search: Search): Choic
   const { zone } = member
   const importsMax = Math.max(IMPORTS_MIN, view.membersIn(zone) * IMPORTS_PER_MEMBER)
   const isPatient = !isStarving(member) || search.now - member.hungrySince < ZONE_PATIENCE_MS
-  const isNew = (piece: number) =>
-    view.pieces.copiesIn(zone, piece) === 0 && (search.isWanted?.(piece) ?? true)
+  const isNew = (piece: number) => view.pieces.copiesIn(zone, piece) === 0
   const imported =
     view.importsInto(zone) < importsMax ? pickImport(view, member, { ...search, isWanted: isNew }) : null
   if (imported) return imported
@@ -95,20 +96,29 @@ function pickImport(view: SwarmView, member: Member, search: Search): Choice | n
   return pickFromSeed(view, member, search)
 }
 
-/** What nobody has or awaits. */
-function pickFresh(view: SwarmView, member: Member, { now, isWanted }: Search): Choice | null {
-  if (!view.mayAsk(member, view.seed, now)) return null
+/** What nobody has or awaits; it is far ahead only for those who read meanwhile. */
+function pickFresh(view: SwarmView, member: Member, search: Search): Choice | null {
+  if (!view.mayAsk(member, view.seed, search.now)) return null
   const piece = view.pieces.fresh()
-  return piece >= 0 && (isWanted === undefined || isWanted(piece)) ? { piece, source: view.seed } : null
+  const { isWanted, isNear } = search
+  if (piece < 0 || (isWanted && !isWanted(piece))) return null
+  return member.lookAhead > 0 && isNear && !isNear(piece) ? null : { piece, source: view.seed }
 }
 
 /** Second copies come from the seed only for those who have nothing else, so that it is not the bottleneck that it could be. */
-function pickFromSeed(view: SwarmView, member: Member, { now, isWanted }: Search): Choice | null {
-  if (!isStarving(member) || !view.mayAsk(member, view.seed, now)) return null
+function pickFromSeed(view: SwarmView, member: Member, search: Search): Choice | null {
+  if (search.isNear && member.lookAhead === 0) return null
+  if (!isStarving(member) || !view.mayAsk(member, view.seed, search.now)) return null
+  const isWanted = wantedIn(search)
   const piece = view.pieces.rarest(
-    candidate => !member.covered.has(candidate) && (isWanted === undefined || isWanted(candidate)),
+    candidate => !member.covered.has(candidate) && (isWanted?.(candidate) ?? true),
   )
   return piece >= 0 ? { piece, source: view.seed } : null
+}
+
+function wantedIn({ isWanted, isNear }: Search): ((piece: number) => boolean) | undefined {
+  if (!isWanted || !isNear) return isWanted ?? isNear
+  return piece => isWanted(piece) && isNear(piece)
 }
 
 function isStarving(member: Member): boolean {
@@ -120,12 +130,13 @@ function best(view: SwarmView, member: Member, zone: number, search: Search): Ch
   const { hosts, pieces, random } = view
   let choice: Choice | null = null
   let leastLoad = Number.POSITIVE_INFINITY
+  const isWanted = wantedIn(search)
   view.freeSources(zone).sample(random, SOURCE_SAMPLE, source => {
     if (!view.hasFreeSlot(source.host)) return 'busy'
     const load = hosts.utilisation(source.host)
     if (source === member || load >= leastLoad || isIsolated(source)) return 'next'
     if (!view.mayAsk(member, source.host, search.now)) return 'next'
-    const piece = search.pickPiece(pieces, source.held, member.covered, search.isWanted)
+    const piece = search.pickPiece(pieces, source.held, member.covered, isWanted)
     if (piece < 0) return 'next'
     choice = { piece, source: source.host }
     leastLoad = load

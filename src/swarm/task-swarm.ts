@@ -197,9 +197,7 @@ export class TaskSwarm {
 
   /** What was decided since the last call. */
   takeAssignments(): Assignment[] {
-    const taken = this.#assignments
-    this.#assignments = []
-    return taken
+    return this.#assignments.splice(0)
   }
 
   get #lineDepth(): number {
@@ -355,9 +353,10 @@ export class TaskSwarm {
   }
 
   #hasRoom(member: Member): boolean {
-    const window = Math.max(this.#window, Math.ceil(LONE_WINDOW / this.#members.size))
     if (this.#isSatisfied(member)) return false
-    const room = window + this.#lineDepth
+    // Who is alone at the beginning may be the first of thousands, for whom the seed must have slots left.
+    const lone = member.held.count > 0 ? Math.ceil(LONE_WINDOW / this.#members.size) : 0
+    const room = Math.max(this.#window, lone) + (member.held.count > 0 ? this.#lineDepth : 0)
     return (
       onTimeLoad(member) < room && member.outstanding.length < OUTSTANDING_MAX * Math.max(room, LONE_WINDOW)
     )

@@ -38,5 +38,5 @@ function spreadShareOf({ members, pieces }: { members: number; pieces: number })
 const WEIGHT = 1 / 16
 const DEPTH_MAX = 8
 /** Share of the whole time that a line may cost where nothing calls for it. */
-const CHEAP = 0.02
+const CHEAP = 0.036
 const CHEAP_MAX = 3

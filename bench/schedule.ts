@@ -67,12 +67,12 @@ function makeSwarm(
 ): { swarm: TaskSwarm; joinMicroseconds: number } {
   const random = seededRandom(1)
   const hosts = new Hosts()
-  hosts.add(SEED, 64)
-  const swarm = new TaskSwarm({ hosts, seed: SEED, random, window: 4 }, pieces)
+  hosts.add(SEED, 16)
+  const swarm = new TaskSwarm({ hosts, seed: SEED, random, window: 1, pieceLength: 1 }, pieces)
   for (let piece = 0; piece < pieces; piece++) swarm.offerSeedPiece(piece, 0)
   const startedAt = performance.now()
   for (let host = 1; host <= members; host++) {
-    hosts.add(host, 4)
+    hosts.add(host, 1)
     const held: number[] = []
     for (let piece = 0; piece < pieces; piece++) if (random.next() < heldShare) held.push(piece)
     swarm.join(host, held, 0)

@@ -170,7 +170,7 @@ function planChurn(world: World): void {
     for (const peer of peers) {
       if (!peer.isAlive || peer.isDone || chance.next() >= LOST_PER_SECOND) continue
       world.kill(peer.name, chance.next() < 0.5)
-      world.watch.onGone(peer)
+      peer.goForGood()
     }
     if (!world.isOver && !queue.isEmpty) queue.after(1, lose)
   }

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { scenarioWith } from '../sim/cast.ts'
 import { type SimResult, simulate } from '../sim/result.ts'
+import { scenarioWith } from '../sim/scenario.ts'
 
 /**
  * 100 000 peers × 200 pieces on 16 supernodes. Peers of different supernodes never meet, so that each supernode's swarm is a world of its

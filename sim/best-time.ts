@@ -35,7 +35,7 @@ export type BestTime = {
  */
 export function bestTime(world: World): BestTime {
   const { scenario } = world
-  if (world.isGiven || scenario.arrival !== 'burst') return ownLinks(world)
+  if (world.hasCast || scenario.arrival !== 'burst') return ownLinks(world)
   const plans = world.peers.map(peer => peer.plan)
   const { supernodes, supernodeUp, zoneRate } = scenario
   const rate = plans[0].down

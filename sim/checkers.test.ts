@@ -38,7 +38,7 @@ const RULES: Record<string, (scene: Scene) => void> = {
       checkers.onAssigned(supernode, consumer, [{ consumer, piece: 0, source: 3 }])
   },
   'window exceeded': ({ checkers, supernode }) => {
-    const many = Array.from({ length: 17 }, (_, piece) => ({ consumer: 1, piece, source: 100 + piece }))
+    const many = Array.from({ length: 25 }, (_, piece) => ({ consumer: 1, piece, source: 100 + piece }))
     checkers.onAssigned(supernode, 1, many)
   },
   'ended twice': ({ checkers, supernode }) => {
@@ -106,6 +106,25 @@ describe('checkers', () => {
       assert.ok(rules.includes(rule), rules.join(', '))
     })
   }
+
+  test('excuse a slot that is given again when the clock has jumped', () => {
+    const { checkers, supernode, world } = finished()
+    checkers.onAssigned(supernode, 1, [{ consumer: 1, piece: 0, source: 3 }])
+    supernode.clock.jump(20)
+    world.queue.after(1, () => {})
+    world.queue.step()
+    checkers.onAssigned(supernode, 2, [{ consumer: 2, piece: 0, source: 3 }])
+    assert.deepEqual(checkers.violations, [])
+  })
+
+  test('excuse the end of an assignment that crossed an announce', () => {
+    const { checkers, supernode } = finished()
+    const pieces = [{ piece: 0, source: 0 }]
+    checkers.onAssigned(supernode, 1, [{ consumer: 1, ...pieces[0] }])
+    checkers.onJoined(supernode, 1)
+    checkers.onReport(supernode, 1, { ...NONE, released: pieces })
+    assert.deepEqual(checkers.violations, [])
+  })
 
   test('excuse a failure that a fault is to blame for', () => {
     const { checkers, peer } = finished([CHANGE])

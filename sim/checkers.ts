@@ -1,13 +1,13 @@
 import type { ErrorCode } from '../src/core/error.ts'
 import { SEED_HOST } from '../src/supernode/session.ts'
 import type { HostId } from '../src/swarm/hosts.ts'
+import { LINE_MAX, OUTSTANDING_MAX, SLOT_MIN_MS, WINDOW_MAX } from '../src/swarm/limits.ts'
 import type { Assignment, ConsumerReport } from '../src/swarm/task-swarm.ts'
 import { DEFAULT_LIMITS } from '../src/transfer/download-options.ts'
 import type { FaultKind } from './faults.ts'
-import { generationIn, pieceValue } from './origin.ts'
+import { damaged, generationIn, pieceValue } from './origin.ts'
 import type { SimPeer } from './peer.ts'
 import { type Plan, scenarioOf } from './plan.ts'
-import { isTrue } from './run.ts'
 import type { SimSupernode } from './supernode.ts'
 import type { Onlooker } from './watch.ts'
 import type { World } from './world.ts'
@@ -21,15 +21,9 @@ export type Violation = {
   readonly detail: string
 }
 
-/** Pieces that a consumer without company may have on its way, and how often each may be doubled. */
-const LONE_WINDOW = 8
-const DOUBLED = 2
-/** Pieces that may wait in line at a source where round trips count, or some links are faster than others so that slots are shared. */
-const LINE_MAX = 8
+/** Round trips do not count below this latency. */
 const NEAR_SECONDS = 0.0005
-const CROWD = 8
-/** After which a piece has its slot no more, and a turn less. */
-const SLOT_SECONDS = 14.9
+/** By which sums of bytes may differ: flows are fractions. */
 const BYTES_LOST = 8
 const VIOLATIONS_MAX = 20
 
@@ -53,7 +47,12 @@ const BLAME: readonly { codes: RegExp; kinds: readonly FaultKind[] }[] = [
   },
 ]
 
-type Ledger = Map<string, { source: HostId; at: number; isWhole: boolean }>
+/** One consumer's assignments at one supernode, by piece and source. */
+type Ledger = {
+  readonly open: Map<string, { source: HostId; at: number; isWhole: boolean }>
+  /** Assigned just before an announce arrived that did not know of them; their ends are still reported. */
+  readonly crossed: Set<string>
+}
 
 export class Checkers implements Onlooker {
   readonly violations: Violation[] = []
@@ -61,12 +60,12 @@ export class Checkers implements Onlooker {
   readonly #plan: Plan
   readonly #ledgers = new Map<SimSupernode, { life: number; hosts: Map<HostId, Ledger> }>()
   readonly #isHarmless: boolean
-  readonly #lineMax: number
+  readonly #isEven: boolean
 
   constructor(world: World, plan: Plan) {
     this.#world = world
     this.#plan = plan
-    this.#lineMax = isEven(plan) ? 0 : LINE_MAX
+    this.#isEven = isEven(plan)
     this.#isHarmless = plan.faults.every(({ kind }) => HARMLESS.has(kind))
   }
 
@@ -82,51 +81,53 @@ export class Checkers implements Onlooker {
   }
 
   onAssigned(supernode: SimSupernode, consumer: HostId, assignments: readonly Assignment[]): void {
-    const ledger = this.#ledgerOf(supernode, consumer)
+    const { open } = this.#ledgerOf(supernode, consumer)
     for (const { piece, source } of assignments) {
       const key = `${piece}/${source}`
-      if (ledger.has(key)) this.#fail('assigned twice', `piece ${key} to ${consumer} at ${supernode.name}`)
+      if (open.has(key)) this.fail('assigned twice', `piece ${key} to ${consumer} at ${supernode.name}`)
       const isWhole = supernode.hosts.sharesOf(source, consumer).atSource === 1
-      ledger.set(key, { source, at: this.#world.queue.now, isWhole })
+      open.set(key, { source, at: this.#world.queue.now, isWhole })
     }
-    const most = DOUBLED * (Math.max(this.#world.scenario.window, LONE_WINDOW) + this.#lineMax)
-    const count = [...ledger.values()].filter(({ isWhole }) => isWhole).length
-    if (count > most) this.#fail('window exceeded', `${count} of ${most} at host ${consumer}`)
+    const most = OUTSTANDING_MAX * (Math.max(this.#world.scenario.window, WINDOW_MAX) + LINE_MAX)
+    const count = [...open.values()].filter(({ isWhole }) => isWhole).length
+    if (count > most) this.fail('window exceeded', `${count} of ${most} at host ${consumer}`)
     for (const source of new Set(assignments.map(assignment => assignment.source)))
       this.#checkSlots(supernode, source)
   }
 
   onReport(supernode: SimSupernode, host: HostId, report: ConsumerReport): void {
-    const ledger = this.#ledgerOf(supernode, host)
+    const { open, crossed } = this.#ledgerOf(supernode, host)
     for (const { piece, source } of [...report.done, ...report.failed, ...report.released]) {
-      const wasThere = ledger.delete(`${piece}/${source}`)
+      const key = `${piece}/${source}`
+      const wasThere = open.delete(key) || crossed.delete(key)
       if (!wasThere && this.#plan.faults.length === 0) {
-        this.#fail('ended twice', `piece ${piece} from ${source} at host ${host}`)
+        this.fail('ended twice', `piece ${piece} from ${source} at host ${host}`)
       }
     }
   }
 
   onJoined(supernode: SimSupernode, host: HostId): void {
-    this.#ledgerOf(supernode, host).clear()
+    const { open, crossed } = this.#ledgerOf(supernode, host)
+    for (const key of open.keys()) crossed.add(key)
+    open.clear()
   }
 
   onLeft(supernode: SimSupernode, host: HostId): void {
-    this.#ledgerOf(supernode, host).clear()
+    this.#ledgerOf(supernode, host).open.clear()
   }
 
   onUpload(source: string, active: number): void {
     const { peerActive, seedActive } = this.#world.scenario
     const most = source.startsWith('supernode') ? seedActive : peerActive
-    if (active > most) this.#fail('upload quota exceeded', `${source} sends ${active} of ${most}`)
+    if (active > most) this.fail('upload quota exceeded', `${source} sends ${active} of ${most}`)
   }
 
   onReceived(peer: SimPeer, piece: number, value: number): void {
     const version = peer.run?.machine.content.version
     if (!version) return
     const wanted = pieceValue(generationIn(version), piece)
-    const wrong = (wanted ^ WRONG) >>> 0
-    if (value !== wanted && value !== wrong) {
-      this.#fail('token of another generation accepted', `piece ${piece} at ${peer.address}`)
+    if (value !== wanted && value !== damaged(wanted)) {
+      this.fail('token of another generation accepted', `piece ${piece} at ${peer.address}`)
     }
   }
 
@@ -134,29 +135,26 @@ export class Checkers implements Onlooker {
     const { version } = peer.disk
     const { machine } = peer.run!
     if (!version || peer.disk.journal.count !== this.#world.pieceCount) {
-      return this.#fail('complete without every piece', `${peer.address}: ${peer.disk.journal.count}`)
+      return this.fail('complete without every piece', `${peer.address}: ${peer.disk.journal.count}`)
     }
-    if (!isTrue(peer.disk, generationIn(version))) this.#fail('wrong file', peer.address)
+    if (!peer.disk.isTrue) this.fail('wrong file', peer.address)
     const { origin, supernode, peers, local } = machine.bytes
     const sum = origin + supernode + peers + local
     if (sum !== this.#world.scenario.lengthBytes) {
-      this.#fail('bytes not accounted for', `${peer.address}: ${JSON.stringify(machine.bytes)}`)
+      this.fail('bytes not accounted for', `${peer.address}: ${JSON.stringify(machine.bytes)}`)
     }
   }
 
   onFailed(peer: SimPeer, code: ErrorCode): void {
     const kinds = new Set(this.#plan.faults.map(fault => fault.kind))
     const isJustified = BLAME.some(row => row.codes.test(code) && row.kinds.some(kind => kinds.has(kind)))
-    if (!isJustified) this.#fail(`unjustified ${code}`, peer.address)
+    if (!isJustified) this.fail(`unjustified ${code}`, peer.address)
   }
 
   /** To be called now and then. */
   look(): void {
     for (const process of [...this.#world.peers, ...this.#world.supernodes]) {
-      const { version } = process.disk
-      if (version && process.isAlive && !isTrue(process.disk, generationIn(version))) {
-        this.#fail('wrong piece in a journal', process.name)
-      }
+      if (process.isAlive && !process.disk.isTrue) this.fail('wrong piece in a journal', process.name)
     }
   }
 
@@ -165,8 +163,8 @@ export class Checkers implements Onlooker {
     this.look()
     for (const [supernode, { life, hosts }] of this.#ledgers) {
       if (!supernode.isAlive || life !== supernode.life) continue
-      for (const [host, ledger] of hosts) {
-        if (ledger.size > 0) this.#fail('assignment without end', `host ${host}: ${[...ledger.keys()]}`)
+      for (const [host, { open }] of hosts) {
+        if (open.size > 0) this.fail('assignment without end', `host ${host}: ${[...open.keys()]}`)
       }
     }
     this.#checkBytes()
@@ -177,9 +175,9 @@ export class Checkers implements Onlooker {
   lookAfter(): void {
     for (const supernode of this.#world.supernodes) {
       const { memberCount, hosts, name } = supernode
-      if (memberCount > 0) this.#fail('members left over', `${memberCount} at ${name}`)
+      if (memberCount > 0) this.fail('members left over', `${memberCount} at ${name}`)
       const used = hosts.utilisation(SEED_HOST)
-      if (used > 0) this.#fail('slots left over', `${used} of the seed at ${name}`)
+      if (used > 0) this.fail('slots left over', `${used} of the seed at ${name}`)
     }
   }
 
@@ -187,24 +185,30 @@ export class Checkers implements Onlooker {
   onLate(): void {
     const late = this.#world.peers.filter(peer => peer.isAlive && !peer.run?.machine.isOver)
     const states = late.map(({ address, run }) => `${address} ${run?.machine.phase}`)
-    this.#fail('download without end', states.join(', '))
+    this.fail('download without end', states.join(', '))
   }
 
   fail(rule: string, detail: string): void {
-    this.#fail(rule, detail)
+    if (this.violations.length >= VIOLATIONS_MAX) return
+    this.violations.push({ rule, at: this.#world.queue.now, detail })
   }
 
+  /** A source sends to as many consumers at once as it has slots; what else they await of it is in line. */
   #checkSlots(supernode: SimSupernode, source: HostId): void {
-    const { peerSlots, seedSlots } = this.#world.scenario
-    const slots = (source === SEED_HOST ? seedSlots : peerSlots) + this.#lineMax
-    const since = this.#world.queue.now - SLOT_SECONDS
-    let count = 0
-    for (const ledger of this.#ledgers.get(supernode)?.hosts.values() ?? []) {
-      for (const entry of ledger.values()) {
-        if (entry.source === source && entry.isWhole && entry.at > since) count++
-      }
+    const { peerSlots, seedSlots, supernodeTurnSeconds } = this.#world.scenario
+    const slots = source === SEED_HOST ? seedSlots : peerSlots
+    if (!this.#isEven || slots === null) return
+    // A jump of the clock may end the time of every slot. We see an assignment up to a turn after it has taken its slot.
+    const expiredAt = Math.max(this.#world.queue.now - SLOT_MIN_MS / 1000, supernode.clock.jumpedAt)
+    const since = expiredAt + supernodeTurnSeconds
+    let consumers = 0
+    for (const { open } of this.#ledgers.get(supernode)?.hosts.values() ?? []) {
+      const isServed = [...open.values()].some(
+        entry => entry.source === source && entry.isWhole && entry.at > since,
+      )
+      if (isServed) consumers++
     }
-    if (count > slots) this.#fail('slots exceeded', `${count} of ${slots} at host ${source}`)
+    if (consumers > slots) this.fail('slots exceeded', `${consumers} of ${slots} at host ${source}`)
   }
 
   #checkBytes(): void {
@@ -213,10 +217,10 @@ export class Checkers implements Onlooker {
     const processes = [...peers, ...supernodes]
     const sent = processes.reduce((sum, { desk }) => sum + desk.sentBytes, 0) + origin.totalSentBytes
     const got = processes.reduce((sum, { down }) => sum + down.carried, 0)
-    if (Math.abs(sent - got) > BYTES_LOST) this.#fail('bytes not conserved', `${sent} sent, ${got} received`)
+    if (Math.abs(sent - got) > BYTES_LOST) this.fail('bytes not conserved', `${sent} sent, ${got} received`)
     const kept = peers.reduce((sum, { received }) => sum + received.seed + received.peers, 0)
     const uploaded = processes.reduce((sum, { desk }) => sum + desk.sentBytes, 0)
-    if (kept > uploaded + BYTES_LOST) this.#fail('bytes not conserved', `${uploaded} uploaded, ${kept} kept`)
+    if (kept > uploaded + BYTES_LOST) this.fail('bytes not conserved', `${uploaded} uploaded, ${kept} kept`)
   }
 
   /** As long as nothing parts a peer from its supernode the CDN reads the origin once, and nobody else does. */
@@ -225,7 +229,7 @@ export class Checkers implements Onlooker {
     for (const [reader, bytes] of origin.sentBytes) {
       const isCdn = supernodes.some(({ name }) => name === reader)
       if (bytes > (isCdn ? scenario.lengthBytes : 0))
-        this.#fail('origin quota exceeded', `${reader} read ${bytes}`)
+        this.fail('origin quota exceeded', `${reader} read ${bytes}`)
     }
   }
 
@@ -237,32 +241,16 @@ export class Checkers implements Onlooker {
     }
     let ledger = ledgers.hosts.get(host)
     if (!ledger) {
-      ledger = new Map()
+      ledger = { open: new Map(), crossed: new Set() }
       ledgers.hosts.set(host, ledger)
     }
     return ledger
-  }
-
-  #fail(rule: string, detail: string): void {
-    if (this.violations.length >= VIOLATIONS_MAX) return
-    this.violations.push({ rule, at: this.#world.queue.now, detail })
   }
 }
 
 /** Whether a slot is a slot: all links are equal and near, and nothing slows them. */
 function isEven(plan: Plan): boolean {
-  const { latencySeconds, jitterSeconds, up, down, supernodeUp, slowShare, zoneRate } = scenarioOf(plan)
-  // In a small swarm a line costs so little that there is always one.
-  const isNear = latencySeconds + jitterSeconds < NEAR_SECONDS && scenarioOf(plan).peers >= CROWD
-  return (
-    isNear &&
-    up === down &&
-    up === supernodeUp &&
-    slowShare === 0 &&
-    zoneRate >= up &&
-    plan.faults.length === 0
-  )
+  const { up, down, supernodeUp, slowShare, zoneRate, latencySeconds, jitterSeconds } = scenarioOf(plan)
+  const areLinksEqual = up === down && up === supernodeUp && slowShare === 0 && zoneRate >= up
+  return areLinksEqual && latencySeconds + jitterSeconds < NEAR_SECONDS && plan.faults.length === 0
 }
-
-/** What a damaged piece differs by. */
-const WRONG = 0x55555555

@@ -9,16 +9,15 @@ const EIGHTHS = ' ▁▂▃▄▅▆▇█'
 
 export function drawCompletion(
   samples: readonly Sample[],
-  { peers, boundSeconds, pieces, pieceLength }: SimResult,
+  { peers, boundSeconds, lengthBytes }: SimResult,
 ): string {
   const end = Math.max(samples.at(-1)?.seconds ?? 0, boundSeconds)
-  const lengthBytes = peers * pieces * pieceLength
   const complete: number[] = []
   const arrived: number[] = []
   for (let column = 0; column < WIDTH; column++) {
     const sample = sampleAt(samples, (end * (column + 1)) / WIDTH)
     complete.push(sample.finished / peers)
-    arrived.push((sample.fromPeers + sample.fromSeed + sample.fromOrigin) / lengthBytes)
+    arrived.push((sample.fromPeers + sample.fromSeed + sample.fromOrigin) / (peers * lengthBytes))
   }
   const lines: string[] = []
   for (let row = HEIGHT - 1; row >= 0; row--) {

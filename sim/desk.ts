@@ -13,6 +13,9 @@ type PieceQuestion = {
   onRefused(code: ErrorCode): void
 }
 
+/** Whoever asks beyond that is refused. */
+const WAITING_MAX = 1_024
+
 type Upload = { readonly question: PieceQuestion; flow: Flow | null; isOver: boolean }
 
 /** What a source sends: a few pieces at a time, in the order in which they were asked for; the others wait their turn. */
@@ -25,7 +28,6 @@ export class SimDesk {
   readonly #active = new Set<Upload>()
   readonly #waiting: Upload[] = []
   sentBytes = 0
-  mostActive = 0
 
   constructor(options: {
     network: Network
@@ -33,26 +35,22 @@ export class SimDesk {
     activeMax: number
     /** The piece's content, or why not. */
     read(piece: number, token: string): number | ErrorCode
-    onSend?(piece: number, active: number): void
+    onSend(piece: number, active: number): void
   }) {
     this.#network = options.network
     this.up = options.up
     this.#activeMax = options.activeMax
     this.#read = options.read
-    this.#onSend = options.onSend ?? (() => {})
-  }
-
-  get load(): number {
-    return this.#active.size + this.#waiting.length
+    this.#onSend = options.onSend
   }
 
   /** The returned function breaks off. */
   serve(question: PieceQuestion): () => void {
-    const upload: Upload = { question, flow: null, isOver: false }
     if (this.#waiting.length >= WAITING_MAX) {
       question.onRefused('SOURCE_BUSY')
       return () => {}
     }
+    const upload: Upload = { question, flow: null, isOver: false }
     this.#waiting.push(upload)
     this.#next()
     return () => {
@@ -95,7 +93,6 @@ export class SimDesk {
         continue
       }
       this.#active.add(upload)
-      this.mostActive = Math.max(this.mostActive, this.#active.size)
       this.#onSend(piece, this.#active.size)
       upload.flow = this.#network.start([this.up, ...path], bytes, () => {
         upload.isOver = true
@@ -107,5 +104,3 @@ export class SimDesk {
     }
   }
 }
-
-const WAITING_MAX = 1_024

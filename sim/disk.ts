@@ -1,18 +1,22 @@
 import { Bitmap } from '../src/core/bitmap.ts'
 import { DIGEST_BYTES } from '../src/core/digest.ts'
 import type { Version } from '../src/core/version.ts'
+import { generationIn, pieceValue } from './origin.ts'
+
+/** The product syncs what lies further back than so many pieces. */
+const UNSYNCED_MAX = 16
 
 /** What one process has on disk of one task: the number that each piece contains, and the journal of pieces that were verified. */
 export class SimDisk {
   version: Version | null = null
   journal = new Bitmap(0)
-  #values = new Uint32Array(0)
-  /** Written since the last sync: a crash of the machine may take it back. */
-  #unsynced: number[] = []
   /** Every write fails. */
   isBroken = false
   /** Pieces that fit; infinite where the disk is large. */
   room = Number.POSITIVE_INFINITY
+  #values = new Uint32Array(0)
+  /** Written since the last sync: a crash of the machine may take it back. */
+  #unsynced: number[] = []
 
   adopt(version: Version, pieces: number): void {
     this.version = version
@@ -59,17 +63,22 @@ export class SimDisk {
     for (const piece of this.#unsynced.splice(0)) if (isLost()) this.#values[piece] = 0
   }
 
-  /** What an earlier process left and what is still what it was: every piece is read and compared, as the store does when it opens. */
-  load(isIntact: (piece: number, value: number) => boolean): Bitmap {
-    for (const piece of [...this.journal.members()]) {
-      if (!isIntact(piece, this.#values[piece])) this.journal.delete(piece)
-    }
-    return this.journal
+  /** A new process opens what an earlier one left: every piece is read, and what is not right is forgotten, as in the store. */
+  reopen(): void {
+    for (const piece of this.#wrongPieces()) this.journal.delete(piece)
+  }
+
+  /** Whether the journal names nothing but what the origin has, or had, in this version. */
+  get isTrue(): boolean {
+    return this.#wrongPieces().length === 0
+  }
+
+  #wrongPieces(): number[] {
+    if (!this.version) return []
+    const generation = generationIn(this.version)
+    return [...this.journal.members()].filter(piece => this.#values[piece] !== pieceValue(generation, piece))
   }
 }
-
-/** Pieces behind which the product syncs. */
-const UNSYNCED_MAX = 16
 
 /** Stands for SHA-256: equal for equal content, and as long. */
 export function digestOfValue(value: number): Uint8Array {

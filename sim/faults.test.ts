@@ -34,6 +34,8 @@ describe('faults', () => {
       { kind: 'partition', at: 0.5, from: 3, to: 4, seconds: 1 },
       { kind: 'corruption', at: 0.5, seconds: 1, rate: 0.5 },
       { kind: 'disk-broken', at: 0.5, peer: 3, seconds: 1 },
+      { kind: 'clock-jump', at: 0.5, peer: 3, aheadSeconds: 100 },
+      { kind: 'supernode-clock-jump', at: 0.5, supernode: 0, aheadSeconds: 10 },
     ])
     const look = () => [
       world.peers[0].isAlive,
@@ -43,14 +45,16 @@ describe('faults', () => {
       world.isCut('p4', 'p3'),
       world.corruptionRate,
       world.peers[2].disk.isBroken,
+      world.peers[2].clock.now() / 1000 - world.queue.now,
+      world.supernodes[0].clock.now() / 1000 - world.queue.now,
     ]
     const seen: unknown[] = []
     for (const at of [0.4, 1, 2]) world.queue.at(at, () => seen.push(look()))
     while (seen.length < 3 && world.queue.step());
     assert.deepEqual(seen, [
-      [true, true, true, false, false, 0, false],
-      [false, false, false, true, false, 0.5, true],
-      [true, false, true, false, false, 0, false],
+      [true, true, true, false, false, 0, false, 0, 0],
+      [false, false, false, true, false, 0.5, true, 100, 10],
+      [true, false, true, false, false, 0, false, 100, 10],
     ])
   })
 })

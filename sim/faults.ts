@@ -10,6 +10,8 @@ export type Fault =
   | { kind: 'crash'; at: number; peer: number; seconds: number | null; isPowerLost: boolean }
   | { kind: 'leave'; at: number; peer: number }
   | { kind: 'pause'; at: number; peer: number; seconds: number }
+  /** The process believes that so much more time has passed. */
+  | { kind: 'clock-jump'; at: number; peer: number; aheadSeconds: number }
   | { kind: 'cut-channel'; at: number; peer: number }
   | { kind: 'reset-uploads'; at: number; peer: number }
   /** What the host sends, receives, or both is lost. */
@@ -26,6 +28,7 @@ export type Fault =
       keepsDisk: boolean
       isSilent: boolean
     }
+  | { kind: 'supernode-clock-jump'; at: number; supernode: number; aheadSeconds: number }
   | { kind: 'supernode-reset'; at: number; supernode: number }
   | { kind: 'supernode-disk'; at: number; supernode: number; seconds: number }
   | { kind: 'origin-failing'; at: number; seconds: number; rate: number }
@@ -51,6 +54,9 @@ const DRAWS: {
   },
   leave: ({ at, peer }) => ({ kind: 'leave', at, peer }),
   pause: ({ at, seconds, peer }) => ({ kind: 'pause', at, peer, seconds }),
+  'clock-jump': ({ at, peer, random }) => {
+    return { kind: 'clock-jump', at, peer, aheadSeconds: drawJump(random) }
+  },
   'cut-channel': ({ at, peer }) => ({ kind: 'cut-channel', at, peer }),
   'reset-uploads': ({ at, peer }) => ({ kind: 'reset-uploads', at, peer }),
   'black-hole': ({ at, seconds, peer, random }) => {
@@ -76,6 +82,10 @@ const DRAWS: {
     keepsDisk: random.next() < 0.5,
     isSilent: random.next() < 0.5,
   }),
+  'supernode-clock-jump': ({ at, random }, { supernodes }) => {
+    const supernode = pickIndex(random, supernodes)
+    return { kind: 'supernode-clock-jump', at, supernode, aheadSeconds: drawJump(random) }
+  },
   'supernode-reset': ({ at, random }, { supernodes }) => {
     return { kind: 'supernode-reset', at, supernode: pickIndex(random, supernodes) }
   },
@@ -149,6 +159,8 @@ function injectAtPeer(world: World, peer: SimPeer, fault: Extract<Fault, { peer:
       return peer.leave()
     case 'pause':
       return peer.pause(fault.seconds)
+    case 'clock-jump':
+      return peer.clock.jump(fault.aheadSeconds)
     case 'cut-channel':
       return peer.cutChannel()
     case 'reset-uploads':
@@ -180,6 +192,8 @@ function injectAtSupernode(world: World, fault: Extract<Fault, { supernode: numb
       world.kill(supernode.name, fault.isSilent)
       world.queue.after(fault.seconds, () => supernode.restart(fault.keepsDisk))
       return
+    case 'supernode-clock-jump':
+      return supernode.clock.jump(fault.aheadSeconds)
     case 'supernode-reset':
       return supernode.desk.reset()
     case 'supernode-disk':
@@ -219,6 +233,11 @@ function injectAround(world: World, fault: Around): void {
 
 function addressOf(peer: number): string {
   return peer === 0 ? 'supernode0' : `p${peer}`
+}
+
+/** From 5 s to 10 min; each of the waits in between, short or long, may be the one that is jumped over. */
+function drawJump(random: Random): number {
+  return rounded(5 * 120 ** random.next())
 }
 
 /** To the millisecond, so that a fault is short to read. */

@@ -65,18 +65,6 @@ describe('flows', () => {
     )
   })
 
-  test('in order: the first takes all that it can use, the next what is left', () => {
-    const network = new Network(new EventQueue())
-    const up = newLink(100, true)
-    const [slow, fast] = [newLink(30), newLink(1000)]
-    const first = network.start([up, slow], 1e6, () => {})
-    const second = network.start([up, fast], 1e6, () => {})
-    const third = network.start([up, fast], 1e6, () => {})
-    assert.deepEqual([first.rate, second.rate, third.rate], [30, 70, 0])
-    network.stop(second)
-    assert.deepEqual([first.rate, third.rate], [30, 70])
-  })
-
   test('end when their last byte has left, are counted, and stand still on a link without capacity', () => {
     const queue = new EventQueue()
     const network = new Network(queue)

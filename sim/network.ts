@@ -10,8 +10,6 @@ export type Link = {
   /** Bytes per second. */
   capacity: number
   readonly flows: Flow[]
-  /** Who came first gets all that it can use, the next what is left; otherwise all are equal. */
-  readonly isInOrder: boolean
   /** Waits for its rates to be worked out anew. */
   isDirty: boolean
   /** Bytes carried. */
@@ -37,8 +35,13 @@ const LOOKS_MAX = 400
 /** Bytes that count as none. */
 const NOTHING = 1e-3
 
-export function newLink(capacity: number, isInOrder = false): Link {
-  return { capacity, flows: [], isInOrder, isDirty: false, carried: 0 }
+export function newLink(capacity: number): Link {
+  return { capacity, flows: [], isDirty: false, carried: 0 }
+}
+
+/** Whether something flows through it. */
+export function isMoving({ flows }: Link): boolean {
+  return flows.some(flow => flow.rate > 0)
 }
 
 export class Network {
@@ -91,11 +94,6 @@ export class Network {
     this.#settle()
   }
 
-  /** Bytes of a flow that have got through by now. */
-  arrived(flow: Flow): number {
-    return flow.bytes - Math.max(0, flow.left - flow.rate * (this.#queue.now - flow.at))
-  }
-
   #remove(flow: Flow): void {
     flow.onDone = null
     this.#flowCount--
@@ -124,18 +122,10 @@ export class Network {
 
   /** Works out what the link grants to each of its flows, as far as their other links let them use it. */
   #share(link: Link): void {
-    let left = link.capacity
-    const level = link.isInOrder ? 0 : fairLevel(link)
-    const { flows } = link
-    for (let i = 0; i < flows.length; i++) {
-      const flow = flows[i]
-      const at = flow.links.indexOf(link)
-      if (link.isInOrder) {
-        flow.offers[at] = left
-        left = Math.max(0, left - demandOf(flow, link))
-      } else flow.offers[at] = level
-      let rate = Number.POSITIVE_INFINITY
-      for (const offer of flow.offers) if (offer < rate) rate = offer
+    const level = fairLevel(link)
+    for (const flow of link.flows) {
+      flow.offers[flow.links.indexOf(link)] = level
+      const rate = Math.min(...flow.offers)
       if (Math.abs(rate - flow.rate) <= TOLERANCE * flow.rate) continue
       this.#setRate(flow, rate)
       for (const other of flow.links) if (other !== link) this.#soil(other)
@@ -178,7 +168,7 @@ const demands: number[] = []
 /** The level L with Σ min(demand, L) = capacity, where a demand is the least that the flow's other links grant it. */
 function fairLevel(link: Link): number {
   const { flows, capacity } = link
-  if (flows.length === 1) return capacity
+  if (flows.length <= 1) return capacity
   demands.length = 0
   for (const flow of flows) demands.push(demandOf(flow, link))
   demands.sort(ascending)

@@ -5,8 +5,7 @@ import type { Random } from '../src/core/random.ts'
 import type { Version } from '../src/core/version.ts'
 import type { DownloadEffect } from '../src/transfer/events.ts'
 import type { EventQueue } from './event-queue.ts'
-import type { Flow, Link, Network } from './network.ts'
-import { newLink } from './network.ts'
+import { type Flow, type Link, type Network, newLink } from './network.ts'
 
 /** Where the bytes come from. What a piece contains is a number that follows from generation and index. */
 
@@ -34,15 +33,15 @@ const ANSWER_SECONDS = 0.02
 export class SimOrigin {
   readonly plan: OriginPlan
   readonly link: Link
-  readonly #queue: EventQueue
-  readonly #network: Network
-  #generation = 1
   /** Share of requests that fail, half of them at once and half in mid-body. */
   failureRate = 0
-  readonly #random: Random
-  readonly #onPiece: (reader: string, piece: number) => void
   /** Body bytes sent, by whom they were read. */
   readonly sentBytes = new Map<string, number>()
+  readonly #queue: EventQueue
+  readonly #network: Network
+  readonly #random: Random
+  readonly #onPiece: (reader: string, piece: number) => void
+  #generation = 1
 
   constructor(
     plan: OriginPlan,
@@ -54,11 +53,11 @@ export class SimOrigin {
     },
   ) {
     this.plan = plan
-    this.#onPiece = outside.onPiece
+    this.link = newLink(plan.rateBytesPerSecond)
     this.#queue = outside.queue
     this.#network = outside.network
     this.#random = outside.random
-    this.link = newLink(plan.rateBytesPerSecond)
+    this.#onPiece = outside.onPiece
   }
 
   /** What the origin has at this moment. */
@@ -152,11 +151,16 @@ function versionOf(generation: number, layout: PieceLayout): Version {
   }
 }
 
-/** The content of a piece. Never 0, which is what a disk holds that was never written. */
+/** The content of a piece. Never 0, which is what a disk holds that was never written, or lost what was. */
 export function pieceValue(generation: number, piece: number): number {
   let mixed = Math.imul(generation * 0x9e3779b1 + piece + 1, 0x85ebca6b)
   mixed ^= mixed >>> 15
   return Math.imul(mixed, 0xc2b2ae35) >>> 0 || 1
+}
+
+/** What becomes of a piece that is damaged on its way, or that a liar sends. */
+export function damaged(value: number): number {
+  return (value ^ 0x55555555) >>> 0
 }
 
 export function generationIn(version: Version): number {

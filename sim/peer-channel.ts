@@ -1,31 +1,24 @@
 import { SourceNumbers } from '../src/peer/source-numbers.ts'
+import type { TaskLink } from '../src/peer/task-link.ts'
 import { encodePeerMessage, type PeerMessage, type SupernodeMessages } from '../src/wire/control.ts'
 import type { SimPeer } from './peer.ts'
-import { type SimChannel, type SimSupernode, TASK_ID } from './supernode.ts'
+import type { SimChannel, SimSupernode } from './supernode.ts'
 import type { World } from './world.ts'
-
-/** What every peer asks for. */
-export const REQUEST = {
-  taskId: TASK_ID,
-  url: 'http://origin/file',
-  headers: [],
-  name: 'file',
-  tag: '',
-  expectedDigest: null,
-  range: null,
-}
 
 /** The peer's end of a control channel; both directions keep their order. */
 export class PeerChannel implements SimChannel {
   readonly supernode: SimSupernode
-  readonly link
+  readonly openedAt: number
   readonly peerName: string
+  /** For reports, which only ask it for numbers. */
+  readonly link: TaskLink
   readonly #world: World
   readonly #peer: SimPeer
+  readonly #supernodeLife: number
   readonly #sources = new SourceNumbers()
   #isClosed = false
   #isSilent = false
-  readonly #supernodeLife: number
+  /** When what was sent last arrives, each way. */
   #lastUp = 0
   #lastDown = 0
 
@@ -33,6 +26,7 @@ export class PeerChannel implements SimChannel {
     this.#world = world
     this.#peer = peer
     this.supernode = supernode
+    this.openedAt = world.queue.now
     this.#supernodeLife = supernode.life
     this.peerName = peer.address
     this.#sources.name(0, supernode.name)
@@ -40,7 +34,7 @@ export class PeerChannel implements SimChannel {
       send: () => {},
       close: () => {},
       addressOf: () => null,
-      numbersOf: (source: string) => this.#sources.numbersOf(source),
+      numbersOf: source => this.#sources.numbersOf(source),
     }
     world.channelOpened(this)
   }

@@ -16,7 +16,7 @@ type FetchHost = {
   whenAwake(action: () => void): void
 }
 
-type Fetch = { stop: () => void; startedAt: number }
+type Fetch = { stop: () => void }
 
 /** What one peer asks of others: pieces, and which pieces they hold. */
 export class PeerFetches {
@@ -36,8 +36,9 @@ export class PeerFetches {
   start(piece: number, sourceName: string): void {
     const { world, peer } = this.#host
     const key = `${piece}@${sourceName}`
-    const fetch: Fetch = { stop: () => {}, startedAt: world.queue.now }
+    const fetch: Fetch = { stop: () => {} }
     this.#fetches.set(key, fetch)
+    const startedAtMs = peer.clock.now()
     const isCurrent = () => this.#fetches.get(key) === fetch
     const fail = (code: ErrorCode) =>
       this.#host.whenAwake(() => {
@@ -68,10 +69,7 @@ export class PeerFetches {
               this.#fetches.delete(key)
               peer.received[source.isSeed ? 'seed' : 'peers'] += end - start
               world.watch.onReceived(peer, piece, { source: sourceName, value })
-              peer.run?.receive(piece, sourceName, {
-                value,
-                elapsedMs: (world.queue.now - fetch.startedAt) * 1000,
-              })
+              peer.run?.receive(piece, sourceName, { value, elapsedMs: peer.clock.now() - startedAtMs })
             })
           })
         },

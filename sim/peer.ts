@@ -1,4 +1,5 @@
-import type { ErrorCode } from '../src/core/error.ts'
+import { type ErrorCode, isErrorCode } from '../src/core/error.ts'
+import { Backoff } from '../src/peer/backoff.ts'
 import type { TaskRequest } from '../src/peer/engine.ts'
 import { announceMessage, digestsIn, reportMessage, versionIn } from '../src/peer/translate.ts'
 import { isEmptyReport } from '../src/transfer/report-batch.ts'
@@ -6,17 +7,17 @@ import { decodeSupernodeMessage, type SupernodeMessage } from '../src/wire/contr
 import { SimDesk } from './desk.ts'
 import { SimDisk, valueInDigest } from './disk.ts'
 import type { Scheduled } from './event-queue.ts'
-import { type Link, newLink } from './network.ts'
-import { generationIn, pieceValue } from './origin.ts'
-import { PeerChannel, REQUEST } from './peer-channel.ts'
+import { isMoving, type Link, newLink } from './network.ts'
+import { damaged } from './origin.ts'
+import { PeerChannel } from './peer-channel.ts'
 import { PeerFetches } from './peer-fetches.ts'
 import { policyNamed } from './policies.ts'
+import { ProcessClock } from './process-clock.ts'
 import { SimRun } from './run.ts'
-import { codeIn, TASK_ID } from './supernode.ts'
+import { REQUEST, TASK_ID } from './task.ts'
 import type { World } from './world.ts'
 
 const TICK_SECONDS = 0.2
-const RECONNECT_SECONDS = 1
 /** Between the end of its download and its leaving. */
 const LEAVE_SECONDS = 0.1
 
@@ -32,42 +33,49 @@ export type PeerPlan = {
 
 /** A resident peer with one download: shipped state machine and messages; simulated clock, network and disk. */
 export class SimPeer {
+  readonly address: string
   readonly name: string
   readonly isSeed = false
-  readonly address: string
   readonly plan: PeerPlan
   readonly desk: SimDesk
   readonly down: Link
   readonly disk = new SimDisk()
+  readonly clock: ProcessClock
   isAlive = false
-  /** Until then the process does nothing. */
-  pausedUntil = 0
-  finishedAt: number | null = null
-  startedAt = 0
   /** Sends wrong bytes. */
   isLiar = false
+  startedAt = 0
+  finishedAt: number | null = null
   failure: ErrorCode | null = null
   /** Seconds × share of the file that could be read from its beginning. */
   readablePrefix = { area: 0, since: 0, pieces: 0 }
   readonly received = { seed: 0, peers: 0 }
   run: SimRun | null = null
-  #token = ''
-  #expected = new Uint32Array(0)
-  #channel: PeerChannel | null = null
+  readonly #world: World
+  readonly #fetches: PeerFetches
   #life = 0
+  /** Until then the process does nothing. */
+  #pausedUntil = 0
   #isGone = false
+  #channel: PeerChannel | null = null
+  #token = ''
+  /** What each piece contains according to the supernode; 0 is unknown. */
+  #expected = new Uint32Array(0)
   /** The present run has nothing to do with the supernode any more. */
   #hasLeft = false
   #isReportDue = false
-  readonly #fetches: PeerFetches
+  /** The present run has been on a channel. */
+  #hasMet = false
+  #backoff: Backoff
   #tick: Scheduled | null = null
-  readonly #world: World
 
   constructor(world: World, number: number, plan: PeerPlan) {
     this.#world = world
     this.address = `p${number}`
     this.name = `p${number}:1`
     this.plan = plan
+    this.#backoff = new Backoff(world.chance('connect'))
+    this.clock = new ProcessClock(world.queue)
     this.down = newLink(plan.down)
     this.#fetches = new PeerFetches({
       world,
@@ -77,7 +85,7 @@ export class SimPeer {
     })
     this.desk = new SimDesk({
       network: world.network,
-      up: newLink(plan.up, world.scenario.isInOrder),
+      up: newLink(plan.up),
       activeMax: world.scenario.peerActive,
       read: (piece, token) => this.#serve(piece, token),
       onSend: (piece, active) => world.watch.onUpload(this.address, piece, active),
@@ -122,10 +130,7 @@ export class SimPeer {
     this.isAlive = true
     this.failure = null
     this.#world.watch.onRestarted(this)
-    if (this.disk.version) {
-      const generation = generationIn(this.disk.version)
-      this.disk.load((piece, value) => value === pieceValue(generation, piece))
-    }
+    this.disk.reopen()
     this.#token = ''
     this.#hasLeft = false
     this.#openRun()
@@ -147,11 +152,11 @@ export class SimPeer {
   /** The process stands still, and so do its connections. */
   pause(seconds: number): void {
     const { network, queue } = this.#world
-    this.pausedUntil = Math.max(this.pausedUntil, queue.now + seconds)
+    this.#pausedUntil = Math.max(this.#pausedUntil, queue.now + seconds)
     network.resize(this.desk.up, 0)
     network.resize(this.down, 0)
-    queue.at(this.pausedUntil, () => {
-      if (queue.now < this.pausedUntil) return
+    queue.at(this.#pausedUntil, () => {
+      if (queue.now < this.#pausedUntil) return
       network.resize(this.desk.up, this.plan.up)
       network.resize(this.down, this.plan.down)
     })
@@ -164,7 +169,7 @@ export class SimPeer {
     if (!channel) return
     channel.close(this.#world.latency())
     this.run?.send({ type: 'supernode-lost' })
-    this.#connectLater(RECONNECT_SECONDS)
+    this.#connectLater(this.#world.queue.now - channel.openedAt)
   }
 
   onMessage(channel: PeerChannel, encoded: Uint8Array): void {
@@ -182,9 +187,12 @@ export class SimPeer {
     const world = this.#world
     this.#expected = new Uint32Array(this.disk.journal.size)
     for (const piece of this.disk.journal.members()) this.#expected[piece] = this.disk.read(piece)
+    this.#hasMet = false
+    this.#backoff = new Backoff(world.chance('connect'))
     this.run = new SimRun({
       name: this.address,
       queue: world.queue,
+      clock: this.clock,
       random: world.chance('download'),
       origin: world.origin,
       disk: this.disk,
@@ -215,7 +223,6 @@ export class SimPeer {
     if (code === null) {
       this.finishedAt ??= this.#world.queue.now
       this.#world.watch.onFinished(this)
-      if (this.#world.scenario.leavesWhenComplete) this.#leaveSoon()
       this.#leaveLater()
     } else {
       this.failure = code
@@ -226,17 +233,11 @@ export class SimPeer {
   }
 
   #leaveLater(): void {
-    const seconds = this.plan.staysSeconds ?? (this.#world.scenario.leavesWhenComplete ? 0 : null)
-    const life = this.#life
+    const { scenario, queue } = this.#world
+    const seconds = this.plan.staysSeconds ?? (scenario.leavesWhenComplete ? LEAVE_SECONDS : null)
     if (seconds === null) return
-    this.#world.queue.after(seconds, () => {
-      if (life === this.#life && this.isAlive) this.leave()
-    })
-  }
-
-  #leaveSoon(): void {
     const life = this.#life
-    this.#world.queue.after(LEAVE_SECONDS, () => {
+    queue.after(seconds, () => {
       if (life === this.#life) this.leave()
     })
   }
@@ -244,7 +245,7 @@ export class SimPeer {
   #tickLater(): void {
     this.#tick = this.#world.queue.after(TICK_SECONDS, () => {
       this.#whenAwake(() => {
-        this.run?.send({ type: 'moved', bytes: this.#world.movedBytes(this.down) })
+        this.run?.send({ type: 'moved', bytes: isMoving(this.down) ? 1 : 0 })
         this.run?.send({ type: 'tick' })
         if (this.run && !this.run.machine.isOver) this.#tickLater()
       })
@@ -254,11 +255,11 @@ export class SimPeer {
   #whenAwake(action: () => void): void {
     const life = this.#life
     const { queue } = this.#world
-    if (queue.now >= this.pausedUntil) {
+    if (queue.now >= this.#pausedUntil) {
       if (this.isAlive) action()
       return
     }
-    queue.at(this.pausedUntil, () => {
+    queue.at(this.#pausedUntil, () => {
       if (life === this.#life) this.#whenAwake(action)
     })
   }
@@ -272,12 +273,13 @@ export class SimPeer {
       if (
         !supernode?.isAlive ||
         world.isCut(this.address, supernode.name) ||
-        this.pausedUntil > world.queue.now
+        this.#pausedUntil > world.queue.now
       ) {
-        this.run?.send({ type: 'supernode-unavailable' })
-        return this.#connectLater(2 * RECONNECT_SECONDS)
+        if (!this.#hasMet) this.run?.send({ type: 'supernode-unavailable' })
+        return this.#connectLater(0)
       }
       this.#channel = new PeerChannel(world, this, supernode)
+      this.#hasMet = true
       this.#channel.send({
         type: 'hello',
         version: 1,
@@ -291,9 +293,10 @@ export class SimPeer {
     })
   }
 
-  #connectLater(seconds: number): void {
+  /** @param lastedSeconds how long the last channel was open */
+  #connectLater(lastedSeconds: number): void {
     const life = this.#life
-    this.#world.queue.after(seconds * (0.5 + this.#world.chance('connect').next()), () => {
+    this.#world.queue.after(this.#backoff.nextMs(lastedSeconds * 1000) / 1000, () => {
       if (life === this.#life && !this.#channel && this.run) this.#connect()
     })
   }
@@ -317,7 +320,11 @@ export class SimPeer {
         return this.#announce()
       case 'layout': {
         const version = versionIn(message)
-        if (this.#isOfAnotherSwarm(version.generation)) return this.#leaveSwarm()
+        // As the product's run has it.
+        if (run.machine.isSettledHere && !run.machine.content.isAlike(version)) {
+          this.#leaveSwarm()
+          return run.send({ type: 'layout', version, digest: null, knownDigests: [] })
+        }
         this.#token = message.token
         if (version.layout.lengthBytes !== null) this.#growTo(this.#world.pieceCount)
         const knownDigests = this.#learnDigests(message)
@@ -331,16 +338,11 @@ export class SimPeer {
         return
       case 'status':
         return run.send({ type: 'status', peers: message.peers, originBytes: message.originBytes })
-      case 'error':
-        return run.send({ type: 'refused', code: codeIn(message.code), message: message.message })
+      case 'error': {
+        const code = isErrorCode(message.code) ? message.code : 'SUPERNODE_FAILED'
+        return run.send({ type: 'refused', code, message: message.message })
+      }
     }
-  }
-
-  /** As the product's run has it. */
-  #isOfAnotherSwarm(generation: string): boolean {
-    const { machine } = this.run!
-    const isSettledElsewhere = machine.phase === 'complete' || this.#token === ''
-    return isSettledElsewhere && machine.isConfirmed && machine.content.version?.generation !== generation
   }
 
   #leaveSwarm(): void {
@@ -381,7 +383,7 @@ export class SimPeer {
     if (token !== this.#token || this.run?.machine.phase === 'failed') return 'TOKEN_INVALID'
     if (!this.disk.journal.has(piece)) return 'PIECE_NOT_HELD'
     const value = this.disk.read(piece)
-    return this.isLiar || this.#world.isCorrupted() ? (value ^ 0x55555555) >>> 0 : value
+    return this.isLiar || this.#world.isCorrupted() ? damaged(value) : value
   }
 
   #notePrefix(): void {

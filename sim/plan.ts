@@ -21,14 +21,15 @@ export function drawPlan(seed: number): Plan {
   const scenario = drawScenario(seed, random)
   const healAt = 2 + Math.round(random.next() ** 2 * 60)
   if (random.next() < 0.12) return { scenario, faults: [], healAt: 0 }
-  return { scenario, faults: drawFaults(random, { ...DEFAULT_SCENARIO, ...scenario }, healAt), healAt }
+  const faults = drawFaults(random, { ...DEFAULT_SCENARIO, ...scenario }, healAt)
+  return { scenario, faults, healAt }
 }
 
 export function scenarioOf(plan: Plan): Scenario {
   return { ...DEFAULT_SCENARIO, ...plan.scenario }
 }
 
-function drawScenario(seed: number, random: Random): Partial<Scenario> & { peers: number } {
+function drawScenario(seed: number, random: Random): Partial<Scenario> {
   const oneOf = <T>(...choices: readonly T[]): T => choices[pickIndex(random, choices.length)]
   const pieces = 4 + pickIndex(random, 61)
   const pieceLength = KIB * oneOf(256, 512, 1024)
@@ -54,8 +55,8 @@ function drawScenario(seed: number, random: Random): Partial<Scenario> & { peers
     isStreaming: random.next() < 0.2,
     latencySeconds: oneOf(0.0002, 0.005, 0.05),
     jitterSeconds: oneOf(0.0001, 0.01),
-    isInOrder: random.next() < 0.5,
     supernodeTurnSeconds: oneOf(0, 0, 0.01),
+    seedSlots: oneOf(null, 1, 4),
     isWarm: random.next() < 0.2,
   }
 }

@@ -33,7 +33,7 @@ export type RecordedSwarm = {
   readonly pieceLength: number
   readonly hasLength: boolean
   lengthBytes: number | null
-  readonly seedSlots: number
+  readonly seedSlots: number | null
   readonly window: number
   readonly beganAt: number
   readonly hosts: Map<number, RecordedHost>
@@ -52,7 +52,7 @@ const event = z.discriminatedUnion('e', [
     t: z.number(),
     format: uint,
     supernode: z.string(),
-    seedSlots: uint,
+    seedSlots: uint.nullable(),
     window: uint,
   }),
   z.object({
@@ -87,7 +87,7 @@ const event = z.discriminatedUnion('e', [
   z.object({ e: z.literal('end'), ...at }),
 ])
 
-type Life = { seedSlots: number; window: number }
+type Life = { seedSlots: number | null; window: number }
 
 /** Takes a recording line by line. */
 export class RecordingReader {

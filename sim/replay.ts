@@ -1,8 +1,8 @@
 import { SEED_HOST } from '../src/supernode/session.ts'
-import { type CastMember, scenarioWith } from './cast.ts'
+import type { CastMember } from './cast.ts'
 import type { RecordedHost, RecordedSwarm, Transfer } from './recording.ts'
 import { type Simulated, simulate } from './result.ts'
-import type { Scenario } from './scenario.ts'
+import { type Scenario, scenarioWith } from './scenario.ts'
 
 /** Runs a recorded swarm again, with the same hosts at the same times, as far as the recording shows what they can do. */
 
@@ -22,7 +22,7 @@ type Replay = {
   run(policy: string): Simulated
 }
 
-/** How much of the busy time a rate must have been exceeded for to be noise. */
+/** Share of its busy time in which a host is taken to have been slower than it can be. */
 const BUSY_QUANTILE = 0.9
 const RATE_MIN = 1_000
 const RATE_MAX = 125e9
@@ -46,7 +46,7 @@ export function planReplay(swarm: RecordedSwarm, changes: Partial<Scenario>): Re
     up: median(cast.map(({ plan }) => plan.up)),
     down: median(cast.map(({ plan }) => plan.down)),
     supernodeUp: rates.seedUp,
-    seedSlots: Math.max(1, swarm.seedSlots),
+    seedSlots: swarm.seedSlots && Math.max(1, swarm.seedSlots),
     window: Math.max(1, swarm.window),
     peerSlots: median(hosts.map(([, { slots }]) => slots)),
     zones: zones.length,

@@ -9,12 +9,14 @@ import type { DownloadEffect, DownloadEvent } from '../src/transfer/events.ts'
 import { digestOfValue, type SimDisk } from './disk.ts'
 import type { EventQueue } from './event-queue.ts'
 import type { Link } from './network.ts'
-import { pieceValue, type SimOrigin } from './origin.ts'
+import type { SimOrigin } from './origin.ts'
+import type { ProcessClock } from './process-clock.ts'
 
 /** What a run needs of the process that it runs in. Nothing of it is called after the process has died. */
 type RunHost = {
   readonly name: string
   readonly queue: EventQueue
+  readonly clock: ProcessClock
   readonly random: Random
   readonly origin: SimOrigin
   readonly disk: SimDisk
@@ -47,22 +49,22 @@ export class SimRun {
 
   constructor(host: RunHost) {
     this.#host = host
-    const { disk, hasSupernode, random } = host
+    const { clock, disk, hasSupernode, random } = host
     const stored = disk.version && {
       version: disk.version,
       held: copyOf(disk.journal),
       knownDigests: [...disk.journal.members()],
     }
-    this.machine = new Download({ hasSupernode, limits: DEFAULT_LIMITS, random, stored }, this.#now())
+    this.machine = new Download({ hasSupernode, limits: DEFAULT_LIMITS, random, stored }, clock.now())
   }
 
   begin(): void {
-    this.#perform(this.machine.begin(this.#now()))
+    this.#perform(this.machine.begin(this.#host.clock.now()))
   }
 
   send(event: DownloadEvent): void {
     if (this.#isDead) return
-    this.#perform(this.machine.step(event, this.#now()))
+    this.#perform(this.machine.step(event, this.#host.clock.now()))
     this.#noticeVersion()
     this.#host.afterStep()
   }
@@ -88,10 +90,6 @@ export class SimRun {
     if (isNew) onPiece(piece, got.value)
     const bytes = pieceBytes(this.#host.origin.layout, piece)
     this.send({ type: 'fetched', piece, source, bytes, elapsedMs: got.elapsedMs })
-  }
-
-  #now(): number {
-    return this.#host.queue.now * 1000
   }
 
   #failDisk(): void {
@@ -186,12 +184,4 @@ const FOUND_WRONG: ReadonlySet<ErrorCode> = new Set(['ORIGIN_CHANGED', 'DIGEST_M
 
 function copyOf(bitmap: Bitmap): Bitmap {
   return Bitmap.decode(bitmap.encode(), bitmap.size)
-}
-
-/** Whether the disk holds nothing but what the origin has or had in that generation. */
-export function isTrue(disk: SimDisk, generation: number): boolean {
-  for (const piece of disk.journal.members()) {
-    if (disk.read(piece) !== pieceValue(generation, piece)) return false
-  }
-  return true
 }

@@ -16,7 +16,7 @@ export type Scenario = {
   readonly hasLength: boolean
   readonly hasRanges: boolean
   readonly zones: number
-  /** Of each zone's line to the others, both ways; infinite is none. */
+  /** Of each zone's line to the others, both ways; infinite is no limit. */
   readonly zoneRate: number
   readonly arrival: 'burst' | 'poisson' | 'wave'
   /** Over which peers arrive, with poisson and wave. */
@@ -32,9 +32,8 @@ export type Scenario = {
   /** Assignments that a peer as a source may have at once, and how many of those it sends at the same time. */
   readonly peerSlots: number
   readonly peerActive: number
-  /** Sources send in order of requests. */
-  readonly isInOrder: boolean
-  readonly seedSlots: number
+  /** Null lets them follow from how fast pieces come from the seed. */
+  readonly seedSlots: number | null
   readonly seedActive: number
   /** How long the supernode collects before it answers. */
   readonly supernodeTurnSeconds: number
@@ -72,11 +71,17 @@ export const DEFAULT_SCENARIO: Scenario = {
   window: 1,
   peerSlots: 1,
   peerActive: 4,
-  isInOrder: false,
-  seedSlots: 1,
-  seedActive: 32,
+  seedSlots: null,
+  seedActive: 256,
   supernodeTurnSeconds: 0,
   lossSeconds: 10,
   isWarm: true,
   limitSeconds: 36_000,
+}
+
+/** The default scenario with changes; what follows from a changed value follows, unless it is given too. */
+export function scenarioWith(changes: Partial<Scenario>): Scenario {
+  const { up } = { ...DEFAULT_SCENARIO, ...changes }
+  const supernodeUp = changes.supernodeUp ?? up
+  return { ...DEFAULT_SCENARIO, ...changes, supernodeUp }
 }

@@ -29,18 +29,18 @@ const { positionals, values } = parseArgs({
 
 const FAILURES_MAX = values.first ? 1 : 5
 
+/** Since the process began. */
 function elapsedSeconds(): number {
   return performance.now() / 1000
 }
 
-/** Says what failed, how to see it again, and what the least is that fails so. */
+/** Says what failed, how to see it again, and what the least is that fails so. @param name `seed N` or `plan FILE` */
 function explain(name: string, plan: Plan, verdict: Verdict): void {
   console.log(`FAILED ${name}: ${verdict.rule}`)
   for (const { rule, at, detail } of verdict.violations.slice(0, 3)) {
     console.log(`  at ${at.toFixed(3)} s: ${rule}: ${detail}`)
   }
-  const replay = plan.scenario.seed === undefined ? '' : `npm run sim:seed -- --${name.replace('=', ' ')}`
-  if (replay) console.log(`  again: ${replay}`)
+  console.log(`  again: npm run sim:seed -- --${name}`)
   if (values['no-shrink'] || verdict.rule === null) return
   console.log(
     '  shrunk; keep it as sim/regressions/NAME.json, replay it with npm run sim:seed -- --plan FILE:',
@@ -48,7 +48,7 @@ function explain(name: string, plan: Plan, verdict: Verdict): void {
   console.log(JSON.stringify(shrunk(plan, verdict.rule)))
 }
 
-/** Returns the number of regressions that have come back. */
+/** Returns how many regressions there are, and how many of them have come back. */
 function replayRegressions(): { count: number; failed: number } {
   const files = readdirSync(REGRESSIONS)
     .filter(file => file.endsWith('.json'))
@@ -59,7 +59,7 @@ function replayRegressions(): { count: number; failed: number } {
     const verdict = judge(plan)
     if (verdict.rule === null) continue
     failed++
-    explain(`plan=sim/regressions/${file}`, plan, verdict)
+    explain(`plan sim/regressions/${file}`, plan, verdict)
   }
   return { count: files.length, failed }
 }
@@ -76,13 +76,10 @@ function runSeeds(from: number, isGoingOn: (count: number) => boolean): number {
   for (; isGoingOn(count) && failed + old.failed < FAILURES_MAX; count++) {
     const verdict = runSeed(from + count)
     events += verdict.events
-    for (const said of verdict.failures) {
-      const [code, times] = said.split('×')
-      codes.set(code, (codes.get(code) ?? 0) + Number(times))
-    }
+    for (const [code, times] of verdict.failures) codes.set(code, (codes.get(code) ?? 0) + times)
     if (verdict.rule !== null) {
       failed++
-      explain(`seed=${from + count}`, drawPlan(from + count), verdict)
+      explain(`seed ${from + count}`, drawPlan(from + count), verdict)
     }
     if (elapsedSeconds() - reported < PROGRESS_SECONDS) continue
     reported = elapsedSeconds()
@@ -105,7 +102,7 @@ function runOne(): number {
     `digest ${verdict.digest}, ${verdict.events} events, recovered in ${verdict.recoverySeconds.toFixed(1)} s`,
   )
   if (verdict.rule === null) return 0
-  explain(values.plan ? `plan=${values.plan}` : `seed=${values.seed ?? 1}`, plan, verdict)
+  explain(values.plan ? `plan ${values.plan}` : `seed ${values.seed ?? 1}`, plan, verdict)
   return 1
 }
 

@@ -1,6 +1,5 @@
-import type { Plan } from './plan.ts'
-import { scenarioOf } from './plan.ts'
-import { DEFAULT_SCENARIO, type Scenario } from './scenario.ts'
+import { type Plan, scenarioOf } from './plan.ts'
+import type { Scenario } from './scenario.ts'
 
 /** Makes a failing plan smaller while it still fails for the same reason. */
 
@@ -15,7 +14,6 @@ const PLAIN: Partial<Scenario> = {
   leavesWhenComplete: false,
   hasLength: true,
   hasRanges: true,
-  isInOrder: DEFAULT_SCENARIO.isInOrder,
   supernodeTurnSeconds: 0,
   isWarm: true,
 }

@@ -1,8 +1,6 @@
 import { Bitmap } from '../src/core/bitmap.ts'
 import { DIGEST_BYTES } from '../src/core/digest.ts'
-import { isErrorCode } from '../src/core/error.ts'
 import { PIECE_COUNT_MAX, pieceCount } from '../src/core/piece-layout.ts'
-import type { TaskId } from '../src/core/task-id.ts'
 import type { Version } from '../src/core/version.ts'
 import { readReport } from '../src/supernode/read-report.ts'
 import { SEED_HOST, Session } from '../src/supernode/session.ts'
@@ -13,13 +11,13 @@ import { Zones } from '../src/swarm/zones.ts'
 import { decodePeerMessage, type PeerMessages, type SupernodeMessages } from '../src/wire/control.ts'
 import { SimDesk } from './desk.ts'
 import { digestOfValue, SimDisk } from './disk.ts'
-import { type Link, newLink } from './network.ts'
-import { generationIn, pieceValue } from './origin.ts'
+import { isMoving, type Link, newLink } from './network.ts'
+import { damaged } from './origin.ts'
 import { policyNamed } from './policies.ts'
+import { ProcessClock } from './process-clock.ts'
 import { SimRun } from './run.ts'
+import { TASK_ID } from './task.ts'
 import type { World } from './world.ts'
-
-export const TASK_ID = 'd'.repeat(64) as TaskId
 
 const TICK_SECONDS = 0.25
 const FILL_TICK_SECONDS = 0.2
@@ -39,45 +37,46 @@ export class SimSupernode {
   readonly desk: SimDesk
   readonly down: Link
   readonly disk = new SimDisk()
+  readonly clock: ProcessClock
   isAlive = true
   hosts = new Hosts()
-  swarm: TaskSwarm | null = null
-  #run: SimRun | null = null
-  #version: Version | null = null
-  #nextHost: HostId = SEED_HOST + 1
+  readonly #world: World
   readonly #zones = new Zones()
   readonly #sessions = new Map<HostId, Session>()
   readonly #hostOf = new Map<SimChannel, HostId>()
+  #life = 0
+  #nextHost: HostId = SEED_HOST + 1
+  #run: SimRun | null = null
+  #version: Version | null = null
+  #swarm: TaskSwarm | null = null
+  /** Announced before the version was known. */
   #waiting: { session: Session; message: PeerMessages['announce'] }[] = []
   #newPieces: number[] = []
   #isFlushDue = false
   #ticks = 0
   #isTicking = false
-  /** Distinguishes the process from those that ran here before. */
-  #life = 0
-  receivedMessages = 0
-  sentMessages = 0
-  readonly #world: World
 
   constructor(world: World, name: string, rates: { up: number; down: number }) {
     this.#world = world
     this.name = name
+    this.clock = new ProcessClock(world.queue)
     this.down = newLink(rates.down)
     this.desk = new SimDesk({
       network: world.network,
-      up: newLink(rates.up, world.scenario.isInOrder),
+      up: newLink(rates.up),
       activeMax: world.scenario.seedActive,
       read: (piece, token) => {
         if (token !== this.#token()) return 'TOKEN_INVALID'
         if (!this.disk.journal.has(piece)) return 'PIECE_NOT_HELD'
         const value = this.disk.read(piece)
-        return world.isCorrupted() ? (value ^ 0x55555555) >>> 0 : value
+        return world.isCorrupted() ? damaged(value) : value
       },
       onSend: (piece, active) => world.watch.onUpload(name, piece, active),
     })
     this.#begin()
   }
 
+  /** Distinguishes the process from those that ran here before. */
   get life(): number {
     return this.#life
   }
@@ -87,7 +86,7 @@ export class SimSupernode {
   }
 
   get memberCount(): number {
-    return this.swarm?.memberCount ?? 0
+    return this.#swarm?.memberCount ?? 0
   }
 
   crash(): void {
@@ -96,7 +95,7 @@ export class SimSupernode {
     this.#run?.kill()
     this.#run = null
     this.desk.stop()
-    this.swarm = null
+    this.#swarm = null
     this.#version = null
     this.#sessions.clear()
     this.#hostOf.clear()
@@ -110,37 +109,14 @@ export class SimSupernode {
   restart(keepsDisk: boolean): void {
     if (this.isAlive) return
     this.isAlive = true
-    if (!keepsDisk) {
-      this.disk.discard()
-    } else if (this.disk.version) {
-      const generation = generationIn(this.disk.version)
-      this.disk.load((piece, value) => value === pieceValue(generation, piece))
-    }
+    if (!keepsDisk) this.disk.discard()
+    else this.disk.reopen()
     this.#begin()
   }
 
-  onHello(channel: SimChannel, hello: PeerMessages['hello']): void {
-    const host = this.#nextHost++
-    this.hosts.add(host, hello.uploadSlots, 2000 * this.#world.scenario.latencySeconds)
-    const socket = {
-      remoteHost: channel.peerName,
-      localHost: this.name,
-      send: (message: Uint8Array) => {
-        this.sentMessages++
-        channel.deliver(message)
-      },
-      close: () => {},
-    }
-    const session = new Session(host, hello, socket)
-    this.#sessions.set(host, session)
-    this.#hostOf.set(channel, host)
-    session.send({ type: 'welcome', version: 1, supernodeId: this.name, address: channel.peerName })
-  }
-
   onMessage(channel: SimChannel, encoded: Uint8Array): void {
-    this.receivedMessages++
     const message = decodePeerMessage(encoded)
-    if (message.type === 'hello') return this.onHello(channel, message)
+    if (message.type === 'hello') return this.#onHello(channel, message)
     const host = this.#hostOf.get(channel)
     const session = host === undefined ? undefined : this.#sessions.get(host)
     if (host === undefined || !session) return
@@ -148,7 +124,7 @@ export class SimSupernode {
     else if (message.type === 'report') {
       const report = readReport(message)
       this.#world.watch.onReport(this, host, report)
-      this.swarm?.report(host, report, this.#now())
+      this.#swarm?.report(host, report, this.clock.now())
       this.#flushSoon()
     } else this.#leave(host)
   }
@@ -163,8 +139,20 @@ export class SimSupernode {
     this.hosts.remove(host)
   }
 
-  #now(): number {
-    return this.#world.queue.now * 1000
+  #onHello(channel: SimChannel, hello: PeerMessages['hello']): void {
+    const host = this.#nextHost++
+    const roundTripMs = 2 * this.#world.scenario.latencySeconds * 1000
+    this.hosts.add(host, hello.uploadSlots, roundTripMs)
+    const socket = {
+      remoteHost: channel.peerName,
+      localHost: this.name,
+      send: (message: Uint8Array) => channel.deliver(message),
+      close: () => {},
+    }
+    const session = new Session(host, hello, socket)
+    this.#sessions.set(host, session)
+    this.#hostOf.set(channel, host)
+    session.send({ type: 'welcome', version: 1, supernodeId: this.name, address: channel.peerName })
   }
 
   #token(): string {
@@ -186,10 +174,11 @@ export class SimSupernode {
   #fill(): void {
     const life = this.#life
     const world = this.#world
-    let values = new Map<number, number>()
+    const values = new Map<number, number>()
     this.#run = new SimRun({
       name: this.name,
       queue: world.queue,
+      clock: this.clock,
       random: world.random(`cdn ${this.name}`),
       origin: world.origin,
       disk: this.disk,
@@ -207,9 +196,7 @@ export class SimSupernode {
       },
       onLength: lengthBytes => this.#onLength(lengthBytes),
       onOver: code => {
-        if (code === null || life !== this.#life) return
-        values = new Map()
-        this.#onFailed(code)
+        if (code !== null && life === this.#life) this.#onFailed(code)
       },
       afterStep: () => {},
     })
@@ -220,7 +207,7 @@ export class SimSupernode {
   #tickFill(run: SimRun): void {
     this.#world.queue.after(FILL_TICK_SECONDS, () => {
       if (run !== this.#run || run.machine.isOver) return
-      run.send({ type: 'moved', bytes: this.#world.movedBytes(this.down) })
+      run.send({ type: 'moved', bytes: isMoving(this.down) ? 1 : 0 })
       run.send({ type: 'tick' })
       this.#tickFill(run)
     })
@@ -230,48 +217,48 @@ export class SimSupernode {
     const { version } = this.#run!.machine.content
     this.#version = version
     const count = version!.layout.lengthBytes === null ? null : pieceCount(version!.layout)
-    this.swarm = new TaskSwarm(
+    this.#swarm = new TaskSwarm(
       {
         hosts: this.hosts,
         seed: SEED_HOST,
         random: this.#world.random(`swarm ${this.name}`),
         window: this.#plan.limits?.window ?? this.#world.scenario.window,
         policy: this.#plan.create(),
-        keepsLine: this.#plan.limits === null,
         pieceLength: version!.layout.pieceLength,
       },
       count,
     )
-    for (const piece of this.disk.journal.members()) this.swarm.offerSeedPiece(piece, this.#now())
+    for (const piece of this.disk.journal.members()) this.#swarm.offerSeedPiece(piece, this.clock.now())
     for (const { session, message } of this.#waiting.splice(0)) this.#admit(session, message)
   }
 
   #onPiece(piece: number): void {
-    if (!this.swarm) return
-    this.swarm.offerSeedPiece(piece, this.#now())
+    if (!this.#swarm) return
+    this.#swarm.offerSeedPiece(piece, this.clock.now())
     this.#newPieces.push(piece)
     this.#flushSoon()
   }
 
   #onLength(lengthBytes: number): void {
-    if (!this.#version || !this.swarm) return
+    if (!this.#version || !this.#swarm) return
     this.#version = { ...this.#version, layout: { ...this.#version.layout, lengthBytes } }
-    const waiting = [...this.swarm.consumers()]
-    this.swarm.seal(pieceCount(this.#version.layout))
+    const waiting = [...this.#swarm.consumers()]
+    this.#swarm.seal(pieceCount(this.#version.layout))
     for (const host of waiting) this.#sessions.get(host)?.send(this.#layout([]))
   }
 
   #onFailed(code: string): void {
-    const told = [...(this.swarm?.consumers() ?? [])].map(host => this.#sessions.get(host))
+    const told = [...(this.#swarm?.consumers() ?? [])].map(host => this.#sessions.get(host))
     for (const { session } of this.#waiting.splice(0)) told.push(session)
-    this.swarm?.dissolve()
-    this.swarm = null
+    this.#swarm?.dissolve()
+    this.#swarm = null
     this.#version = null
+    this.#newPieces = []
     for (const session of told) session?.send({ type: 'error', taskId: TASK_ID, code, message: 'simulated' })
   }
 
   #admit(session: Session, message: PeerMessages['announce']): void {
-    const { swarm } = this
+    const swarm = this.#swarm
     const version = this.#version
     if (!swarm || !version || !session.isOpen) return
     session.send(this.#layout([...this.disk.journal.members()]))
@@ -280,7 +267,7 @@ export class SimSupernode {
     const size = Math.min(swarm.pieceCount ?? message.held.length * 8, PIECE_COUNT_MAX)
     const held = isSame ? Bitmap.decode(message.held, size) : new Bitmap(0)
     this.#world.watch.onJoined(this, session.host)
-    swarm.join(session.host, held.members(), this.#now(), {
+    swarm.join(session.host, held.members(), this.clock.now(), {
       zone: this.#zones.numberOf(session.hello.zone),
       lookAhead: message.lookAhead ?? 0,
     })
@@ -315,7 +302,8 @@ export class SimSupernode {
 
   #leave(host: HostId): void {
     this.#world.watch.onLeft(this, host)
-    this.swarm?.leave(host, this.#now())
+    this.#waiting = this.#waiting.filter(({ session }) => session.host !== host)
+    this.#swarm?.leave(host, this.clock.now())
     this.#flushSoon()
   }
 
@@ -331,7 +319,7 @@ export class SimSupernode {
   }
 
   #flush(): void {
-    const { swarm } = this
+    const swarm = this.#swarm
     if (!swarm) return
     if (this.#newPieces.length > 0) {
       const news = this.#packDigests(this.#newPieces.splice(0))
@@ -354,9 +342,9 @@ export class SimSupernode {
     this.#world.queue.after(TICK_SECONDS, () => {
       if (life !== this.#life) return
       this.#isTicking = false
-      const { swarm } = this
+      const swarm = this.#swarm
       if (!swarm || swarm.consumerCount === 0) return
-      swarm.tick(this.#now())
+      swarm.tick(this.clock.now())
       this.#flushSoon()
       if (this.#ticks++ % STATUS_EVERY_TICKS === 0) {
         const originBytes = Math.floor(this.#world.origin.sentBytes.get(this.name) ?? 0)
@@ -366,8 +354,4 @@ export class SimSupernode {
       this.#tickSoon()
     })
   }
-}
-
-export function codeIn(code: string) {
-  return isErrorCode(code) ? code : 'SUPERNODE_FAILED'
 }

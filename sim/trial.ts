@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../src/core/error.ts'
 import { Checkers, type Violation } from './checkers.ts'
 import { inject } from './faults.ts'
 import { type Plan, scenarioOf } from './plan.ts'
@@ -9,16 +10,18 @@ export type Outcome = {
   readonly digest: string
   readonly violations: readonly Violation[]
   readonly events: number
-  /** From the end of the faults, or of the arrivals, until the last download was done. */
+  /** From a second after the last fault and the last arrival until the last download was done. */
   readonly recoverySeconds: number
-  readonly failures: readonly string[]
+  readonly failures: ReadonlyMap<ErrorCode, number>
 }
 
 const LOOK_SECONDS = 1
+/** Per peer. */
 const RETRIES = 4
 const RETRY_SECONDS = 1
 /** Then every leave has arrived. */
 const PARTING_SECONDS = 60
+/** A run with more of them goes in circles. */
 const EVENTS_MAX = 5_000_000
 
 /** Runs a plan. Whoever fails is started again as a user would, once nothing goes wrong any more. */
@@ -33,38 +36,34 @@ export function runPlan(plan: Plan): Outcome {
   const limitAt = stillAt + Checkers.boundSeconds(plan)
   const again = new Retries(world, plan.healAt)
   let events = 0
-  let lookAt = 0
   let doneAt = stillAt
+  const look = () => {
+    checkers.look()
+    again.look()
+    nextLook = world.queue.after(LOOK_SECONDS, look)
+  }
+  let nextLook = world.queue.after(0, look)
   try {
-    for (;;) {
-      if (!world.queue.step()) break
+    while (world.queue.step()) {
       events++
       const { now } = world.queue
-      if (now >= lookAt) {
-        lookAt = now + LOOK_SECONDS
-        checkers.look()
-        again.look()
-      }
       if (world.watch.pendingCount === 0 && now > stillAt && !again.isDue) break
       doneAt = now
-      if (now > limitAt || events > EVENTS_MAX) {
-        checkers.onLate()
-        break
-      }
+      if (now > limitAt || events > EVENTS_MAX) break
     }
+    nextLook.action = null
     if (world.watch.pendingCount > 0) checkers.onLate()
     else part(world, checkers)
   } catch (thrown) {
     const said = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
     checkers.fail(`thrown: ${said.split('\n')[0]}`, said)
   }
-  const failures = [...world.watch.failures].map(([code, count]) => `${code}×${count}`)
   return {
     digest: world.watch.digest,
     violations: checkers.violations,
     events,
     recoverySeconds: Math.max(0, doneAt - stillAt),
-    failures,
+    failures: world.watch.failures,
   }
 }
 
@@ -83,10 +82,12 @@ function runFor(world: World, seconds: number): void {
   while (!isOver && world.queue.step());
 }
 
+/** Starts again what has failed, once nothing goes wrong any more. */
 class Retries {
   readonly #world: World
   readonly #healAt: number
   readonly #counts = new Map<string, number>()
+  /** Whether somebody waits to be started again. */
   isDue = false
 
   constructor(world: World, healAt: number) {

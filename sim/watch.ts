@@ -17,7 +17,7 @@ export type Onlooker = {
   onFailed(peer: SimPeer, code: ErrorCode): void
 }
 
-/** Sees what happens: counts, and folds every event into a digest by which two runs are compared. */
+/** Sees what happens: counts it, tells the onlooker, and folds it into a digest by which two runs are compared. */
 export class Watch {
   readonly #world: World
   #high = 0x811c9dc5
@@ -27,7 +27,6 @@ export class Watch {
   onlooker: Onlooker | null = null
   messages = 0
   messageBytes = 0
-  assignments = 0
   crossings = 0
   readonly failures = new Map<ErrorCode, number>()
 
@@ -67,59 +66,58 @@ export class Watch {
 
   /** A source begins to send. */
   onUpload(source: string, piece: number, active: number): void {
-    this.#mixName(source, piece)
+    this.#mixWords(`${source} sends ${piece}`)
     this.onlooker?.onUpload(source, active)
   }
 
   /** The origin has sent a piece. */
   onOrigin(reader: string, piece: number): void {
-    this.#mixName(reader, piece + 0x10000)
+    this.#mixWords(`${reader} reads ${piece}`)
   }
 
   /** Something is done to the world. */
   onFault(fault: object): void {
-    this.#mixName(JSON.stringify(fault), 3)
+    this.#mixWords(JSON.stringify(fault))
   }
 
   onAssigned(supernode: SimSupernode, consumer: HostId, assignments: readonly Assignment[]): void {
-    this.assignments += assignments.length
     for (const { piece, source } of assignments) this.#mix(consumer * 31 + piece * 7 + source)
     this.onlooker?.onAssigned(supernode, consumer, assignments)
   }
 
   onReceived(peer: SimPeer, piece: number, from: { source: string; value: number }): void {
     const { source, value } = from
-    this.#mixName(source, piece)
-    this.#mixName(peer.address, piece)
+    this.#mixWords(`${peer.address} has ${piece} of ${source}`)
     this.onlooker?.onReceived(peer, piece, value)
   }
 
-  onCrossing(_source: unknown, _zone: number): void {
+  /** A transfer crosses a zone's border. */
+  onCrossing(): void {
     this.crossings++
   }
 
   onFinished(peer: SimPeer): void {
-    this.#mixName(peer.address, 1)
+    this.#mixWords(`${peer.address} finished`)
     this.#settle(peer.address)
     this.onlooker?.onFinished(peer)
   }
 
   onFailed(peer: SimPeer, code: ErrorCode): void {
     this.failures.set(code, (this.failures.get(code) ?? 0) + 1)
-    this.#mixName(`${peer.address} ${code}`, 2)
+    this.#mixWords(`${peer.address} ${code}`)
     this.#settle(peer.address)
     this.onlooker?.onFailed(peer, code)
   }
 
   /** The peer's download begins again. */
   onRestarted(peer: SimPeer): void {
-    this.#mixName(peer.address, 4)
+    this.#mixWords(`${peer.address} restarted`)
     this.#pending.add(peer.address)
   }
 
   /** The peer will not come back. */
   onGone(peer: SimPeer): void {
-    this.#mixName(peer.address, 5)
+    this.#mixWords(`${peer.address} gone`)
     this.#settle(peer.address)
   }
 
@@ -128,9 +126,9 @@ export class Watch {
     this.#world.endIfDone()
   }
 
-  #mixName(name: string, fact: number): void {
-    let mixed = fact
-    for (let i = 0; i < name.length; i++) mixed = Math.imul(mixed ^ name.charCodeAt(i), 0x01000193)
+  #mixWords(words: string): void {
+    let mixed = words.length
+    for (let i = 0; i < words.length; i++) mixed = Math.imul(mixed ^ words.charCodeAt(i), 0x01000193)
     this.#mix(mixed)
   }
 

@@ -1,10 +1,11 @@
 import { pieceCount } from '../src/core/piece-layout.ts'
 import { type Random, seededRandom } from '../src/core/random.ts'
 import type { CastMember } from './cast.ts'
+import type { SimDisk } from './disk.ts'
 import { EventQueue } from './event-queue.ts'
 import { type Link, Network, newLink } from './network.ts'
-import { pieceValue, SimOrigin } from './origin.ts'
-import { SimPeer } from './peer.ts'
+import { generationIn, pieceValue, SimOrigin } from './origin.ts'
+import { type PeerPlan, SimPeer } from './peer.ts'
 import type { PeerChannel } from './peer-channel.ts'
 import type { Scenario } from './scenario.ts'
 import { SimSupernode } from './supernode.ts'
@@ -16,6 +17,8 @@ type Source = SimPeer | SimSupernode
 /** One simulated world. All of it follows from the scenario and its seed. */
 export class World {
   readonly scenario: Scenario
+  /** Peers are given, and not drawn from the scenario. */
+  readonly hasCast: boolean
   readonly queue = new EventQueue()
   readonly network = new Network(this.queue)
   readonly origin: SimOrigin
@@ -27,22 +30,21 @@ export class World {
   openUntil = 0
   /** Share of pieces that arrive wrong. */
   corruptionRate = 0
+  /** One way, for all, seconds. */
+  extraLatency = 0
   readonly #streams = new Map<string, Random>()
   readonly #zoneLinks: { in: Link; out: Link }[] = []
+  readonly #byName = new Map<string, Source>()
   readonly #channels = new Set<PeerChannel>()
-  readonly #byName = new Map<string, SimPeer | SimSupernode>()
-  readonly #cuts = new Map<string, number>()
   readonly #deathWatchers = new Map<string, Set<(isSilent: boolean) => void>>()
+  /** Until when what the one host sends to the other is lost. */
+  readonly #cuts = new Map<string, number>()
   /** Peers move to the next supernode when theirs is gone. */
   readonly #supernodeOf = new Map<SimPeer, number>()
-  extraLatency = 0
-
-  /** Peers are given, and not drawn from the scenario. */
-  readonly isGiven: boolean
 
   constructor(scenario: Scenario, cast: readonly CastMember[] | null = null) {
     this.scenario = scenario
-    this.isGiven = cast !== null
+    this.hasCast = cast !== null
     const { queue, network } = this
     const { lengthBytes, pieceLength, originRate, hasLength, hasRanges } = scenario
     this.watch = new Watch(this)
@@ -59,22 +61,7 @@ export class World {
       this.#zoneLinks.push({ in: newLink(scenario.zoneRate), out: newLink(scenario.zoneRate) })
     }
     for (let i = 0; i < scenario.supernodes; i++) this.#addSupernode(i)
-    const slowEvery = scenario.slowShare > 0 ? Math.round(1 / scenario.slowShare) : 0
-    for (let i = 1; i <= scenario.peers; i++) {
-      const share = slowEvery > 0 && i % slowEvery === 0 ? 0.1 : 1
-      const given = cast?.[i - 1]
-      const plan = given?.plan ?? {
-        up: scenario.up * share,
-        down: scenario.down * share,
-        zone: i % scenario.zones,
-        supernode: i % scenario.supernodes,
-      }
-      const peer = new SimPeer(this, i, plan)
-      this.peers.push(peer)
-      this.#byName.set(peer.name, peer)
-      if (given) this.#enter(peer, given)
-      else queue.at(this.#arrivalOf(i), () => peer.start())
-    }
+    for (let i = 1; i <= scenario.peers; i++) this.#addPeer(i, cast?.[i - 1])
   }
 
   get pieceCount(): number {
@@ -91,6 +78,7 @@ export class World {
     return stream
   }
 
+  /** Such a stream from its beginning, the same every time. */
   random(name: string): Random {
     let mixed = this.scenario.seed | 0
     for (let i = 0; i < name.length; i++) mixed = Math.imul(mixed ^ name.charCodeAt(i), 0x01000193)
@@ -140,13 +128,13 @@ export class World {
     return this.#byName.get(name)
   }
 
-  /** Links between a source's own upload and its consumer, the consumer's own download included. */
+  /** Links between a source's own upload and its consumer, the consumer's own download included. A border that is crossed is counted. */
   pathTo(consumer: SimPeer, source: Source): Link[] {
     const path: Link[] = []
     const { zone } = consumer.plan
     const from = source instanceof SimPeer ? source.plan.zone : -1
     if (from !== zone) {
-      this.watch.onCrossing(source, zone)
+      this.watch.onCrossing()
       if (this.scenario.zoneRate < Number.POSITIVE_INFINITY) {
         if (from >= 0) path.push(this.#zoneLinks[from].out)
         path.push(this.#zoneLinks[zone].in)
@@ -154,11 +142,6 @@ export class World {
     }
     path.push(consumer.down)
     return path
-  }
-
-  /** More than none if something flows through the link. */
-  movedBytes(down: Link): number {
-    return down.flows.some(flow => flow.rate > 0) ? 1 : 0
   }
 
   onDeath(name: string, watcher: (isSilent: boolean) => void): () => void {
@@ -196,21 +179,35 @@ export class World {
     for (const watcher of watchers ?? []) watcher(isSilent)
   }
 
-  /** Runs until every peer is done or nothing happens any more. */
+  /** Runs until every peer is done, nothing happens any more, or the scenario's limit is reached. */
   run(): void {
     const { limitSeconds } = this.scenario
     while (!this.isOver && this.queue.now < limitSeconds && this.queue.step());
     this.isOver = true
   }
 
-  /** Called whenever a download has ended. */
+  /** To be called whenever a download has ended. */
   endIfDone(): void {
     if (this.watch.pendingCount === 0 && this.queue.now >= this.openUntil) this.isOver = true
   }
 
+  #addPeer(number: number, given: CastMember | undefined): void {
+    const peer = new SimPeer(this, number, given?.plan ?? this.#planOf(number))
+    this.peers.push(peer)
+    this.#byName.set(peer.name, peer)
+    if (given) this.#enter(peer, given)
+    else this.queue.at(this.#arrivalOf(number), () => peer.start())
+  }
+
+  #planOf(number: number): PeerPlan {
+    const { up, down, slowShare, zones, supernodes } = this.scenario
+    const slowEvery = slowShare > 0 ? Math.round(1 / slowShare) : 0
+    const share = slowEvery > 0 && number % slowEvery === 0 ? 0.1 : 1
+    return { up: up * share, down: down * share, zone: number % zones, supernode: number % supernodes }
+  }
+
   #enter(peer: SimPeer, { arrivesAt, leavesAt, held }: CastMember): void {
-    if (held.length > 0) peer.disk.adopt(this.origin.version, this.pieceCount)
-    for (const piece of held) peer.disk.write(piece, pieceValue(1, piece))
+    if (held.length > 0) this.#fill(peer.disk, held)
     this.queue.at(arrivesAt, () => peer.start())
     if (leavesAt !== null) this.queue.at(leavesAt, () => peer.isAlive && peer.leave())
   }
@@ -220,9 +217,14 @@ export class World {
     const supernode = new SimSupernode(this, `supernode${index}:1`, { up: supernodeUp, down: originRate })
     this.supernodes.push(supernode)
     this.#byName.set(supernode.name, supernode)
-    if (!this.scenario.isWarm) return
-    supernode.disk.adopt(this.origin.version, this.pieceCount)
-    for (let piece = 0; piece < this.pieceCount; piece++) supernode.disk.write(piece, pieceValue(1, piece))
+    if (this.scenario.isWarm) this.#fill(supernode.disk, Array(this.pieceCount).keys())
+  }
+
+  /** Puts there what the origin has. */
+  #fill(disk: SimDisk, pieces: Iterable<number>): void {
+    const { version } = this.origin
+    disk.adopt(version, this.pieceCount)
+    for (const piece of pieces) disk.write(piece, pieceValue(generationIn(version), piece))
   }
 
   #arrivalOf(number: number): number {

@@ -6,6 +6,7 @@ import { encodePeerMessage, type PeerMessages, type SupernodeMessages } from '..
 import { announcement, ControlPeer, hello, taskIdFor } from './support/control-peer.ts'
 import { type KeptLog, keptLog } from './support/kept-log.ts'
 import { claimOfAll } from './support/lying-peer.ts'
+import { MovedClock } from './support/moved-clock.ts'
 import { type OriginServer, type ServedFile, startOriginServer } from './support/origin-server.ts'
 import { sha256OfFile, startSystem, type TestSystem } from './support/system.ts'
 
@@ -18,12 +19,14 @@ let file: ServedFile
 let system: TestSystem
 let hostiles: ControlPeer[]
 let log: KeptLog
+let clock: MovedClock
 
 beforeEach(async () => {
   origin = await startOriginServer()
   file = origin.serve('/file', { lengthBytes: LENGTH_BYTES, seed: 3 })
   log = keptLog()
-  system = await startSystem({ uploadSlots: 2, uploadLimit: 24 * MIB, freshMs: 60_000, log })
+  clock = new MovedClock()
+  system = await startSystem({ uploadSlots: 2, uploadLimit: 24 * MIB, freshMs: 60_000, log, clock })
   hostiles = []
 })
 afterEach(async () => {
@@ -95,6 +98,35 @@ describe('a hostile peer on the control channel', () => {
     assert.equal(log.lines.filter(line => line.message === 'channel refused').length, 1)
   })
 
+  it('is cut off when it says nothing at all for ten seconds, and others are not', TEST, async () => {
+    const silent = await ControlPeer.connect(system.node)
+    const honest = await hostile()
+    await honest.next('welcome')
+    clock.moveOn(9_000)
+    assert.equal(silent.closeCode, null)
+    clock.moveOn(1_000)
+    await silent.closed()
+    assert.match((await silent.next('error')).message, /no hello/)
+    assert.deepEqual(
+      log.lines.filter(({ message }) => message === 'channel refused').map(({ facts }) => facts),
+      [{ peer: '127.0.0.1', cause: 'no hello came within 10 s' }],
+    )
+    assert.equal((await honest.announce(announcement(file))).type, 'layout')
+  })
+
+  it('cannot hold more than 256 channels without a name', TEST, async () => {
+    const silent = await Promise.all(Array.from({ length: 256 }, () => ControlPeer.connect(system.node)))
+    hostiles.push(...silent)
+    const late = await hostile()
+    await late.closed()
+    assert.equal((await late.next('error')).code, 'SUPERNODE_OVERLOADED')
+    silent[0].socket.close()
+    await silent[0].closed()
+    silent[1].send(hello())
+    await silent[1].next('welcome')
+    await assertService()
+  })
+
   for (const port of [0, 65_536, 1e9]) {
     it(
       `is cut off when it says that others reach it at port ${port}, and harms nobody who would ask it`,
@@ -121,7 +153,7 @@ describe('a hostile peer on the control channel', () => {
 
   it('changes nothing by reports about what it was never told to fetch', TEST, async () => {
     const liar = await hostile()
-    liar.send(await claimOfAll(liar, file.url))
+    liar.send(await claimOfAll(liar, file))
     const huge = [0, 1, 65_535, 65_536, 2 ** 31, 2 ** 32, Number.MAX_SAFE_INTEGER]
     for (const piece of huge) {
       for (const source of huge) {
@@ -139,7 +171,7 @@ describe('a hostile peer on the control channel', () => {
     TEST,
     async () => {
       const liar = await hostile()
-      const claim = await claimOfAll(liar, file.url)
+      const claim = await claimOfAll(liar, file)
       for (const changes of [
         { held: new Uint8Array(4 * MIB).fill(255) },
         { lengthBytes: Number.MAX_SAFE_INTEGER, held: new Uint8Array(MIB).fill(255) },
@@ -194,14 +226,14 @@ describe('a hostile peer on the control channel', () => {
 
   it('is cut off when it floods with announces, and the others do not notice', TEST, async () => {
     const liar = await hostile()
-    const claim = await claimOfAll(liar, file.url)
+    const claim = await claimOfAll(liar, file)
     for (let i = 0; i < 10_000; i++) liar.send(claim)
     await Promise.all([liar.closed(), assertService()])
   })
 
   it('is cut off when it floods with reports, and the others do not notice', TEST, async () => {
     const liar = await hostile()
-    liar.send(await claimOfAll(liar, file.url))
+    liar.send(await claimOfAll(liar, file))
     const report = reportOf({ done: Array(30_000).fill(1), slow: Array(30_000).fill(2) })
     for (let i = 0; i < 500; i++) liar.send(report)
     await Promise.all([liar.closed(), assertService()])

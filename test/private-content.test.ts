@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
@@ -10,6 +10,7 @@ import type { DragonflyError } from '../src/core/error.ts'
 import { announcement, ControlPeer } from './support/control-peer.ts'
 import { type GuardedOrigin, startGuardedOrigin, type Verdict } from './support/guarded-origin.ts'
 import { type KeptLog, keptLog } from './support/kept-log.ts'
+import { claimOfAll } from './support/lying-peer.ts'
 import { startOriginServer } from './support/origin-server.ts'
 import { startSystem, type TestSystem } from './support/system.ts'
 
@@ -116,6 +117,25 @@ describe('private content', () => {
     await fetchFirst(named(`user:${SECRET}`))
     for (const asked of [named('user:wrong'), named('other'), stranger()]) {
       assert.equal((await refusalOf(fetchFirst(asked))).code, 'ORIGIN_UNAUTHORIZED')
+    }
+  })
+
+  it('is not given to a stranger who claims to hold all of it, while the supernode has nothing of it', async () => {
+    const member = await ControlPeer.greeted(system.node)
+    const claim = await claimOfAll(member, good())
+    ControlPeer.endAll()
+    await system.stopSupernode()
+    await rm(path.join(system.directory, 'supernode', 'repo'), { recursive: true })
+    await system.restartSupernode()
+    const peer = await ControlPeer.greeted(system.node)
+    for (const headers of [stranger().headers, GOOD.bad(origin.url).headers]) {
+      const answer = await peer.announce({ ...claim, headers })
+      assert.equal('code' in answer && answer.code, 'ORIGIN_UNAUTHORIZED')
+    }
+    assert.equal((await peer.announce(claim)).type, 'layout')
+    for (const headers of [stranger().headers, GOOD.bad(origin.url).headers]) {
+      const answer = await peer.announce({ ...claim, headers })
+      assert.equal('code' in answer && answer.code, 'ORIGIN_UNAUTHORIZED', 'nor once another was let in')
     }
   })
 

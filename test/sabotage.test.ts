@@ -40,8 +40,8 @@ const SABOTAGES: readonly Sabotage[] = [
   {
     title: 'a slot is released early',
     path: 'src/swarm/task-swarm.ts',
-    from: 'const SLOT_MS = 15_000',
-    to: 'const SLOT_MS = 10',
+    from: 'slotUntil: now + this.#pace.slotMs',
+    to: 'slotUntil: now + 10',
   },
   {
     title: 'what was given up is not reported',

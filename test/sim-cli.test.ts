@@ -3,14 +3,15 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { scenarioWith, seedSlotsFor } from '../sim/cast.ts'
+import { Command } from 'commander'
 import { drawPicture } from '../sim/picture.ts'
-import { POLICY_NAMES } from '../sim/policies.ts'
+import { POLICY_NAMES, policyNamed } from '../sim/policies.ts'
 import { busyRate } from '../sim/replay.ts'
 import { type SimResult, simulate } from '../sim/result.ts'
-import { DEFAULT_SCENARIO, type Scenario } from '../sim/scenario.ts'
+import { DEFAULT_SCENARIO, type Scenario, scenarioWith } from '../sim/scenario.ts'
 import { comparePolicies } from '../sim/summary.ts'
 import { World } from '../sim/world.ts'
+import { addSimFlags, compileScenario, type SimFlags } from '../src/cli/sim-flags.ts'
 import { type CliResult, runCli } from './support/cli-run.ts'
 
 /** `dragonfly sim` as people and scripts use it, and the figures behind it. */
@@ -94,6 +95,22 @@ describe('dragonfly sim', () => {
     })
   })
 
+  it('the help shows defaults that are what happens without the flags', () => {
+    const parse = (flags: string[]) =>
+      addSimFlags(new Command()).parse(flags, { from: 'user' }).opts<SimFlags>()
+    const shown = addSimFlags(new Command()).options.flatMap(({ long, description }) => {
+      const [, value] = /\(default: (\d.*)\)/.exec(description) ?? []
+      return value === undefined || long === '--arrival-seconds' ? [] : [`${long}=${value}`]
+    })
+    assert.equal(shown.length, 8)
+    assert.deepEqual(compileScenario(parse(shown)), compileScenario(parse([])))
+  })
+
+  it('the help tells what each policy does', async () => {
+    const { stdout } = await sim('--help')
+    for (const name of POLICY_NAMES) assert.ok(stdout.includes(policyNamed(name).about), name)
+  })
+
   it('a picture that cannot be written is an error that says so', async () => {
     const ended = await sim(...SMALL, '--svg', path.join(directory, 'no', 'such', 'directory'))
     assert.equal(ended.status, 30)
@@ -151,12 +168,16 @@ describe('what is simulated', () => {
     assert.deepEqual([result.finished, result.gone, result.failed], [15, 0, 0])
   })
 
-  it('a faster seed has more slots, unless they are given', () => {
-    const { up, seedSlots } = DEFAULT_SCENARIO
-    assert.equal(seedSlotsFor(up, up), seedSlots)
-    assert.equal(scenarioWith({ supernodeUp: 9.5 * up }).seedSlots, 10 * seedSlots)
-    assert.equal(scenarioWith({ supernodeUp: 9.5 * up, seedSlots: 3 }).seedSlots, 3)
+  it('a supernode sends as fast as a peer, unless it is given', () => {
+    const { up } = DEFAULT_SCENARIO
     assert.equal(scenarioWith({ up: 2 * up }).supernodeUp, 2 * up)
+    assert.equal(scenarioWith({ up: 2 * up, supernodeUp: up }).supernodeUp, up)
+  })
+
+  it('a seed finds out how many peers it can serve at once', () => {
+    const factorOf = (changes: Partial<Scenario>) => simulated({ supernodeUp: 40e6, ...changes }).factor!
+    assert.ok(factorOf({}) < factorOf({ seedSlots: 1 }))
+    assert.ok(factorOf({}) < factorOf({ seedSlots: 32 }))
   })
 
   it('the picture is well-formed, whatever came of it', () => {

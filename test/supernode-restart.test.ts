@@ -2,9 +2,12 @@ import assert from 'node:assert/strict'
 import { rm, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
+import type { Generation } from '../src/core/generation.ts'
 import type { Peer } from '../src/peer/peer.ts'
+import type { PeerMessages } from '../src/wire/control.ts'
 import { announcement, ControlPeer, taskIdFor } from './support/control-peer.ts'
 import { type KeptLog, keptLog } from './support/kept-log.ts'
+import { claimOfAll } from './support/lying-peer.ts'
 import { type OriginServer, type ServedFile, startOriginServer } from './support/origin-server.ts'
 import { sha256OfFile, startSystem, TEST_LIMITS, type TestSystem } from './support/system.ts'
 
@@ -130,6 +133,72 @@ describe('a supernode that starts again', () => {
     const result = await download()
     assert.ok(result.bytes.peers > LENGTH / 2, JSON.stringify(result.bytes))
     assert.equal(result.bytes.origin, 0)
+  })
+
+  describe('without its copy, and with peers that hold everything', () => {
+    let claim: PeerMessages['announce']
+    let holder: Peer
+    let bodyBytesSent: number
+    beforeEach(async () => {
+      holder = await system.startPeer()
+      await download(holder)
+      claim = await claimOfAll(await ControlPeer.greeted(system.node), file)
+      ControlPeer.endAll()
+      await system.stopSupernode()
+      await rm(cachedFile())
+      bodyBytesSent = file.bodyBytesSent
+      await system.restartSupernode()
+    })
+    /** But for a byte per question. */
+    const assertUnread = () => {
+      assert.equal(system.supernode.originBytes, 0)
+      assert.ok(file.bodyBytesSent - bodyBytesSent < 10)
+    }
+
+    it('lets them in without reading the origin, however many they are', async () => {
+      await until(now => now.peers === 1 && now.tasks === 1)
+      const requests = file.requests.length
+      for (let i = 0; i < 20; i++) {
+        const peer = await ControlPeer.greeted(system.node)
+        const layout = await peer.announce(claim)
+        assert.ok(layout.type === 'layout' && layout.token !== '')
+        assert.equal(layout.generation, claim.generation)
+      }
+      assert.equal((await download(holder)).bytes.local, LENGTH)
+      assertUnread()
+      assert.ok(file.requests.length - requests < 4)
+    })
+
+    it('reads it once somebody lacks a piece, and those who hold everything are sources then', async () => {
+      const watch = await ControlPeer.greeted(system.node)
+      await watch.announce(claim)
+      assertUnread()
+      await download()
+      await watch.until(() => watch.received.filter(({ type }) => type === 'layout').length === 2)
+      assert.equal(system.supernode.originBytes, LENGTH)
+    })
+
+    const CLAIMS = {
+      'another version': { generation: 'f'.repeat(16) as Generation },
+      'another length': { lengthBytes: LENGTH - 1 },
+    }
+    for (const [name, changes] of Object.entries(CLAIMS)) {
+      it(`reads it for who claims ${name}`, async () => {
+        const layout = await (await ControlPeer.greeted(system.node)).announce({ ...claim, ...changes })
+        assert.ok(layout.type === 'layout')
+        assert.deepEqual([layout.generation, layout.lengthBytes], [claim.generation, LENGTH])
+        await origin.when(() => file.bodyBytesSent - bodyBytesSent >= LENGTH)
+      })
+    }
+
+    it('forgets those who have left', async () => {
+      await until(now => now.peers === 1 && now.tasks === 1)
+      const watch = await ControlPeer.greeted(system.node)
+      await watch.announce(claim)
+      watch.send({ type: 'leave', taskId: claim.taskId })
+      await download()
+      assert.equal(watch.received.filter(({ type }) => type === 'layout').length, 1)
+    })
   })
 
   it('does not end the downloads under way, nor read the origin again for them', async () => {

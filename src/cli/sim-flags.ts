@@ -1,12 +1,11 @@
 import { type Command, Option } from 'commander'
-import { scenarioWith } from '../../sim/cast.ts'
-import { POLICY_NAMES } from '../../sim/policies.ts'
-import { DEFAULT_SCENARIO, type Scenario } from '../../sim/scenario.ts'
+import { POLICY_NAMES, policyNamed } from '../../sim/policies.ts'
+import { DEFAULT_SCENARIO, type Scenario, scenarioWith } from '../../sim/scenario.ts'
 import { parseDuration } from '../core/duration.ts'
 import { DragonflyError } from '../core/error.ts'
 import { layoutFor, PIECE_COUNT_MAX, pieceCount } from '../core/piece-layout.ts'
-import { parseRate } from '../core/rate.ts'
-import { parseSize } from '../core/size.ts'
+import { formatRate, parseRate } from '../core/rate.ts'
+import { formatSize, parseSize } from '../core/size.ts'
 import { flagValue } from './flags.ts'
 import { nearestName } from './nearest-name.ts'
 
@@ -28,6 +27,7 @@ export type SimFlags = {
   churn?: boolean
   streaming?: boolean
   slowShare?: number
+  /** Milliseconds. */
   latency?: number
   seed?: number
   policy: string[]
@@ -44,41 +44,62 @@ const SUPERNODES_MAX = 1_024
 const ARRIVAL_SECONDS = 60
 
 const rate = flagValue(parseRate)
-const seconds = flagValue(parseDuration)
+const duration = flagValue(parseDuration)
 
 export function addSimFlags(command: Command): Command {
+  const { peers, lengthBytes, up, down, supernodes, zones, arrival, latencySeconds, seed, policy } =
+    DEFAULT_SCENARIO
   return command
-    .option('--peers <count>', 'who want the content (default: 255)', countUpTo(PEERS_MAX))
-    .option('--size <size>', 'of the content (default: 64MiB)', flagValue(parseLength))
+    .option('--peers <count>', `who want the content ${byDefault(peers)}`, countUpTo(PEERS_MAX))
+    .option('--size <size>', `of the content ${byDefault(formatSize(lengthBytes))}`, flagValue(parseLength))
     .option('--piece-length <size>', "of a piece (default: the product's choice)", flagValue(parseLength))
-    .option('--up <rate>', 'what a peer can send (default: 100Mbit)', rate)
-    .option('--down <rate>', 'what a peer can receive (default: 100Mbit)', rate)
+    .option('--up <rate>', `what a peer can send ${byDefault(formatRate(up))}`, rate)
+    .option('--down <rate>', `what a peer can receive ${byDefault(formatRate(down))}`, rate)
     .option('--origin <rate>', 'begin with an empty cache, and read the origin at this rate', rate)
-    .option('--supernodes <count>', 'peers are dealt out to them (default: 1)', countUpTo(SUPERNODES_MAX))
+    .option(
+      '--supernodes <count>',
+      `peers are dealt out to them ${byDefault(supernodes)}`,
+      countUpTo(SUPERNODES_MAX),
+    )
     .option('--supernode-up <rate>', 'what each supernode can send (default: as --up)', rate)
-    .option('--zones <count>', 'peers are dealt out to them (default: 1)', countUpTo(ZONES_MAX))
+    .option('--zones <count>', `peers are dealt out to them ${byDefault(zones)}`, countUpTo(ZONES_MAX))
     .option('--zone-rate <rate>', "of each zone's line to the others, both ways (default: no limit)", rate)
     .addOption(
-      new Option('--arrival <how>', 'all at once, by chance, or evenly').choices([
+      new Option('--arrival <how>', `all at once, by chance, or evenly ${byDefault(arrival)}`).choices([
         'burst',
         'poisson',
         'wave',
       ]),
     )
-    .option('--arrival-seconds <seconds>', 'over which they arrive (default: 60)', flagValue(parseSeconds))
-    .option('--churn', 'peers leave when they are complete')
+    .option(
+      '--arrival-seconds <seconds>',
+      `over which they arrive ${byDefault(ARRIVAL_SECONDS)}`,
+      flagValue(parseSeconds),
+    )
+    .option('--churn', 'peers leave soon after they are complete')
     .option('--streaming', 'peers read from the beginning while they download')
     .option('--slow-share <share>', 'of peers with a tenth of the rates, e.g. 0.1', flagValue(parseShare))
-    .option('--latency <duration>', 'one way, e.g. 5ms (default: 0.2ms)', seconds)
-    .option('--seed <number>', 'of all chance (default: 1)', flagValue(parseSeed))
+    .option('--latency <duration>', `one way, e.g. 5ms ${byDefault(`${latencySeconds * 1000}ms`)}`, duration)
+    .option('--seed <number>', `of all chance ${byDefault(seed)}`, flagValue(parseSeed))
     .addOption(
-      new Option('--policy <names>', `${POLICY_NAMES.join(', ')}; several with commas, or all`)
+      new Option('--policy <names>', 'of those below; several with commas, or all')
         .argParser(flagValue(parsePolicies))
-        .default([DEFAULT_SCENARIO.policy], DEFAULT_SCENARIO.policy),
+        .default([policy], policy),
     )
     .option('--json', 'print one line of JSON', false)
     .option('--svg <file>', 'write a picture')
     .option('--replay <file>', 'run what a supernode recorded with --record')
+    .addHelpText('after', describePolicies)
+}
+
+function byDefault(value: unknown): string {
+  return `(default: ${value})`
+}
+
+function describePolicies(): string {
+  const width = Math.max(...POLICY_NAMES.map(name => name.length))
+  const rows = POLICY_NAMES.map(name => `  ${name.padEnd(width)}  ${policyNamed(name).about}`)
+  return ['', 'Policies:', ...rows].join('\n')
 }
 
 /** @throws DragonflyError USAGE */

@@ -76,7 +76,7 @@ export function compileSupernodeOptions(settings: SupernodeSettings): SupernodeO
     listenIp: settings.listenIp ?? null,
     advertiseIp: settings.advertiseIp ?? null,
     uploadLimit: settings.uploadLimit ?? null,
-    uploadSlots: settings.uploadSlots ?? 8,
+    uploadSlots: settings.uploadSlots ?? null,
     originTimeouts: ORIGIN_TIMEOUTS,
     freshMs: FRESH_MS,
     recordFile: settings.record === undefined ? null : path.resolve(settings.record),

@@ -3,7 +3,7 @@ import { assert } from '../core/assert.ts'
 import type { Digest } from '../core/digest.ts'
 import { DragonflyError, type ErrorCode, toDragonflyError } from '../core/error.ts'
 import { redactUrl } from '../core/filter-url.ts'
-import { type Generation, hasValidator } from '../core/generation.ts'
+import { hasValidator } from '../core/generation.ts'
 import { PieceDigests } from '../core/piece-digests.ts'
 import { RateMeter } from '../core/rate-meter.ts'
 import type { Version } from '../core/version.ts'
@@ -155,16 +155,15 @@ export class DownloadRun {
       onLost: () => this.#dispatch({ type: 'supernode-lost' }),
       onUnavailable: () => this.#dispatch({ type: 'supernode-unavailable' }),
       onLayout: message => {
-        if (this.#isOfAnotherSwarm(message.generation)) return this.#leaveSwarm()
         const version = versionIn(message)
-        const pieces = this.#learnDigests(digestsIn(message))
+        const { digest } = message
+        if (this.#isOfAnotherSwarm(version)) {
+          this.#leaveSwarm()
+          return this.#dispatch({ type: 'layout', version, digest, knownDigests: [] })
+        }
+        const knownDigests = this.#learnDigests(digestsIn(message))
         this.token = message.token
-        this.#dispatch({
-          type: 'layout',
-          version,
-          digest: message.digest,
-          knownDigests: pieces,
-        })
+        this.#dispatch({ type: 'layout', version, digest, knownDigests })
         if (message.inline) void this.#storeInline(message.inline)
       },
       onDigests: message =>
@@ -176,10 +175,9 @@ export class DownloadRun {
     }
   }
 
-  /** A run that is complete, or has gone on alone, cannot change over to the swarm of another generation. */
-  #isOfAnotherSwarm(generation: Generation): boolean {
-    const isSettledElsewhere = this.isComplete || this.token === ''
-    return isSettledElsewhere && this.version !== null && this.version.generation !== generation
+  /** A run that has everything, or has gone on alone, cannot change over to the swarm of another version. */
+  #isOfAnotherSwarm(version: Version): boolean {
+    return this.#machine.isSettledHere && !this.#machine.content.isAlike(version)
   }
 
   #leaveSwarm(): void {
@@ -220,9 +218,9 @@ export class DownloadRun {
   }
 
   #noticeVersion(): void {
-    const { phase, content } = this.#machine
-    const { version } = content
-    if (this.#isVersionNoticed || !version || !this.#machine.isConfirmed || phase === 'preparing') return
+    const { version } = this
+    const { phase } = this.#machine
+    if (this.#isVersionNoticed || !version || phase === 'preparing' || phase === 'failed') return
     this.#isVersionNoticed = true
     this.#observer.onVersion?.(version)
   }

@@ -33,7 +33,7 @@ export function resultOf(
     bytes: { ...machine.bytes },
     sources: machine.usedSources.size,
     retries: machine.retries,
-    waitMs: machine.waits.totals(now),
+    waitMs: machine.waits.totals(),
     boundFactor: boundFactor(machine, { seconds, rateBytesPerSecond: bestRate }),
   }
 }

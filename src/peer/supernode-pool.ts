@@ -2,11 +2,12 @@ import { type Caller, shownBy } from '../core/caller.ts'
 import { type Clock, sleep } from '../core/clock.ts'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import { formatHostPort, type HostPort } from '../core/host-port.ts'
-import { jitter, type Random } from '../core/random.ts'
+import type { Random } from '../core/random.ts'
 import type { TaskId } from '../core/task-id.ts'
 import type { Log } from '../ops/log.ts'
 import type { SourceId } from '../transfer/events.ts'
 import type { PeerMessage } from '../wire/control.ts'
+import { Backoff } from './backoff.ts'
 import { type PeerIdentity, SupernodeChannel } from './supernode-channel.ts'
 import type { TaskLink, TaskLinkHandler } from './task-link.ts'
 
@@ -16,11 +17,6 @@ type PoolOptions = {
   readonly random: Random
   readonly log: Log
 }
-
-const BACKOFF_MIN_MS = 200
-const BACKOFF_MAX_MS = 5_000
-/** A channel that has lasted so long is no failed attempt. */
-const LASTING_MS = 2_000
 
 /** A channel that is open or being opened. */
 type Entry = {
@@ -122,18 +118,14 @@ class RoamingLink implements TaskLink {
   async roam(): Promise<void> {
     const { clock, random, handler } = this.#options
     const { signal } = this.#ended
-    let backoffMs = BACKOFF_MIN_MS
+    const backoff = new Backoff(random)
     while (!signal.aborted) {
       const place = await this.#connect()
       const openedAt = clock.now()
       if (place) await this.#stay(place)
       else if (this.#channels.length === 0 && !signal.aborted) handler.onUnavailable()
-      if (place && clock.now() - openedAt >= LASTING_MS) {
-        backoffMs = BACKOFF_MIN_MS
-        continue
-      }
-      await sleep(clock, jitter(random, backoffMs), signal).catch(() => {})
-      backoffMs = Math.min(backoffMs * 2, BACKOFF_MAX_MS)
+      const pauseMs = backoff.nextMs(place ? clock.now() - openedAt : 0)
+      if (pauseMs > 0) await sleep(clock, pauseMs, signal).catch(() => {})
     }
   }
 

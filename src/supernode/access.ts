@@ -21,7 +21,7 @@ export class Access {
   readonly #origin: Origin
   readonly #clock: Clock
   readonly #granted = new Map<string, number>()
-  readonly #pending = new Map<string, Promise<void>>()
+  readonly #pending = new Map<string, Promise<ProbeAnswer>>()
   readonly #closing = new AbortController()
 
   constructor(origin: Origin, clock: Clock) {
@@ -43,9 +43,14 @@ export class Access {
   async ask(caller: Caller, content: FetchedContent): Promise<void> {
     if (filterUrl(caller.url).url !== content.fetchedFrom) throw notProven()
     const key = keyOf(caller, content)
-    const pending = this.#pending.get(key) ?? this.#probe(caller, content.version, key)
-    this.#pending.set(key, pending)
-    await pending
+    if (!isSameContent(content.version, await this.#probe(caller, key))) throw notProven()
+    if (this.#granted.size >= REMEMBERED_MAX) this.#granted.clear()
+    this.#granted.set(key, this.#clock.now() + REMEMBERED_MS)
+  }
+
+  /** What the origin shows to this caller at this moment. @throws DragonflyError the origin's refusal */
+  show(caller: Caller): Promise<ProbeAnswer> {
+    return this.#probe(caller, keyOf(caller, null))
   }
 
   /** Breaks off all questions. */
@@ -53,7 +58,14 @@ export class Access {
     this.#closing.abort(new DragonflyError('CANCELLED', 'the supernode stops'))
   }
 
-  async #probe(caller: Caller, version: Version, key: string): Promise<void> {
+  /** One question for all who ask the same at the same time. */
+  #probe(caller: Caller, key: string): Promise<ProbeAnswer> {
+    const pending = this.#pending.get(key) ?? this.#question(caller, key)
+    this.#pending.set(key, pending)
+    return pending
+  }
+
+  async #question(caller: Caller, key: string): Promise<ProbeAnswer> {
     const controller = new AbortController()
     const cancel = this.#clock.schedule(PROBE_MS, () => {
       controller.abort(
@@ -63,10 +75,7 @@ export class Access {
     try {
       const { url, headers } = caller
       const signal = AbortSignal.any([controller.signal, this.#closing.signal])
-      const answer = await this.#origin.probe({ url, headers, signal })
-      if (!isSameContent(version, answer)) throw notProven()
-      if (this.#granted.size >= REMEMBERED_MAX) this.#granted.clear()
-      this.#granted.set(key, this.#clock.now() + REMEMBERED_MS)
+      return await this.#origin.probe({ url, headers, signal })
     } catch (thrown) {
       throw controller.signal.aborted ? controller.signal.reason : thrown
     } finally {
@@ -91,7 +100,7 @@ export function notProven(): DragonflyError {
   )
 }
 
-function keyOf(caller: Caller, { fetchedFrom, version }: FetchedContent): string {
-  const said = JSON.stringify([shownBy(caller), fetchedFrom, version.generation])
+function keyOf(caller: Caller, content: FetchedContent | null): string {
+  const said = JSON.stringify([shownBy(caller), content?.fetchedFrom, content?.version.generation])
   return createHash('sha256').update(said).digest('base64')
 }

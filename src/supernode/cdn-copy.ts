@@ -45,6 +45,11 @@ export class CdnCopy {
     return this.#fill
   }
 
+  /** Whether there is a copy, or a fetch that may make one. */
+  get isBegun(): boolean {
+    return this.#fill !== null || this.#asking !== null
+  }
+
   get isAtRest(): boolean {
     return this.#asking === null && (this.#fill === null || this.#fill.run.isOver)
   }

@@ -67,16 +67,6 @@ export class CdnFill {
     return this.#run.version!
   }
 
-  /**
-   * What tells this content from other content that is said to have the same digest, before anybody has seen that it has: the place, the
-   * origin's name for the version, and where it has none, who asked. May hold credentials.
-   */
-  get provenance(): string {
-    const { validator } = this.version
-    const asker = hasValidator(validator) ? null : shownBy(this.caller)
-    return JSON.stringify([this.fetchedFrom, validator.etag, validator.lastModified, asker])
-  }
-
   /** Fetched with nothing but a URL, and known to be what its digest says: whoever names the digest may have it. */
   get isPublic(): boolean {
     return this.#isNamedByDigest && isAnonymous(this.caller) && this.#run.isComplete
@@ -87,6 +77,15 @@ export class CdnFill {
     if (!this.#run.isOver) return true
     return this.#run.isComplete && this.#settledAt !== null && this.#clock.now() - this.#settledAt <= freshMs
   }
+}
+
+/**
+ * What tells this content from other content that is said to have the same digest, before anybody has seen that it has: the place, the
+ * origin's name for the version, and where it has none, who asked. May hold credentials.
+ */
+export function provenanceOf({ validator }: Version, caller: Caller): string {
+  const asker = hasValidator(validator) ? null : shownBy(caller)
+  return JSON.stringify([filterUrl(caller.url).url, validator.etag, validator.lastModified, asker])
 }
 
 export type CdnObserver = Omit<RunObserver, 'onVersion'> & {

@@ -18,7 +18,7 @@ export const EVENTS_FORMAT = 1
 
 /** `t` is monotonic milliseconds, `s` numbers the swarm: one generation of one task in one life of the supernode. */
 export type SwarmEvent =
-  | { e: 'start'; t: number; format: number; supernode: string; seedSlots: number; window: number }
+  | { e: 'start'; t: number; format: number; supernode: string; seedSlots: number | null; window: number }
   | { e: 'swarm'; t: number; s: number; taskId: string; lengthBytes: number | null; pieceLength: number }
   | { e: 'seal'; t: number; s: number; lengthBytes: number }
   /** The seed holds these from now on. */
@@ -63,7 +63,7 @@ type RecordOptions = {
   readonly bytesMax: number
   /** Lines wait in memory for a slow disk up to this; beyond, recording stops. */
   readonly waitingBytesMax: number
-  readonly seedSlots: number
+  readonly seedSlots: number | null
   readonly window: number
 }
 

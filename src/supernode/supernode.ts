@@ -24,7 +24,9 @@ import { type HostId, Hosts } from '../swarm/hosts.ts'
 import { Zones } from '../swarm/zones.ts'
 import { decodePeerMessage, type PeerMessage, type PeerMessages, PROTOCOL_VERSION } from '../wire/control.ts'
 import { Access } from './access.ts'
+import { provenanceOf } from './cdn-fill.ts'
 import { EventRecord } from './event-record.ts'
+import { NamelessChannels } from './nameless-channels.ts'
 import { loadSecret, pieceToken } from './piece-token.ts'
 import { SEED_HOST, Session } from './session.ts'
 import { SwarmTask } from './swarm-task.ts'
@@ -42,7 +44,7 @@ export type SupernodeOptions = {
   /** Bytes per second that the piece server may send; null is no limit. */
   readonly uploadLimit: number | null
   /** Pieces that the CDN sends at the same time. */
-  readonly uploadSlots: number
+  readonly uploadSlots: number | null
   readonly originTimeouts: Http1Timeouts
   readonly freshMs: number
   /** What the scheduler is told and decides is appended to this file; null is no recording. */
@@ -78,6 +80,7 @@ export class Supernode {
   readonly #access: Access
   readonly #hosts = new Hosts()
   readonly #zones = new Zones()
+  readonly #nameless: NamelessChannels
   readonly #sessions = new Map<HostId, Session>()
   readonly #tasks = new Map<TaskId, SwarmTask>()
   readonly #supernodeId = randomName()
@@ -95,6 +98,7 @@ export class Supernode {
     this.#secret = secret
     this.#engine = openEngine({ ...options, store, bufferBytes: BUFFER_BYTES, downloadLimit: null })
     this.#access = new Access(this.#engine.origin, options.clock)
+    this.#nameless = new NamelessChannels(options.clock)
     this.#hosts.add(SEED_HOST, options.uploadSlots)
   }
 
@@ -202,6 +206,16 @@ export class Supernode {
       if (budget.take(cost, clock.now()) <= MESSAGES_AHEAD_MS) return
       throw new DragonflyError('SUPERNODE_OVERLOADED', 'one peer alone sends too many messages')
     }
+    const refuse = (thrown: unknown) => {
+      const refused = session ?? new Session(-1, NOBODY, socket)
+      refused.sendError('', thrown)
+      this.#options.log.warn(
+        { peer: socket.remoteHost, cause: toDragonflyError(thrown).message },
+        'channel refused',
+      )
+      socket.close()
+    }
+    const endNameless = this.#nameless.add(socket.remoteHost, refuse)
     return {
       onMessage: encoded => {
         try {
@@ -209,21 +223,19 @@ export class Supernode {
           const message = decodePeerMessage(encoded)
           if (message.type === 'announce') pay(ANNOUNCE_COST)
           if (session) this.#handle(session, message)
-          else session = this.#greet(message, socket)
+          else {
+            session = this.#greet(message, socket)
+            endNameless()
+          }
         } catch (thrown) {
-          const refused = session ?? new Session(-1, NOBODY, socket)
-          refused.sendError('', thrown)
-          this.#options.log.warn(
-            { peer: socket.remoteHost, cause: toDragonflyError(thrown).message },
-            'channel refused',
-          )
-          socket.close()
+          refuse(thrown)
         }
       },
       onRoundTrip: milliseconds => {
         if (session) this.#hosts.setRoundTrip(session.host, milliseconds)
       },
       onClose: () => {
+        endNameless()
         if (session) this.#forget(session)
       },
     }
@@ -278,11 +290,11 @@ export class Supernode {
       hosts: this.#hosts,
       zones: this.#zones,
       access: this.#access,
-      tokenFor: ({ generation }, fill) =>
+      tokenFor: (version, caller) =>
         pieceToken(this.#secret, {
           taskId: message.taskId,
-          generation,
-          provenance: message.expectedDigest === null ? null : fill.provenance,
+          generation: version.generation,
+          provenance: message.expectedDigest === null ? null : provenanceOf(version, caller),
         }),
       sessionOf: host => this.#sessions.get(host),
       freshMs: this.#options.freshMs,

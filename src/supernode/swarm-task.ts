@@ -1,5 +1,7 @@
 import { Bitmap } from '../core/bitmap.ts'
+import type { Caller } from '../core/caller.ts'
 import { DIGEST_BYTES, type Digest } from '../core/digest.ts'
+import { filterUrl } from '../core/filter-url.ts'
 import { PIECE_COUNT_MAX, pieceCount } from '../core/piece-layout.ts'
 import type { TaskId } from '../core/task-id.ts'
 import type { Version } from '../core/version.ts'
@@ -9,20 +11,23 @@ import type { HostId, Hosts } from '../swarm/hosts.ts'
 import { TaskSwarm } from '../swarm/task-swarm.ts'
 import type { Zones } from '../swarm/zones.ts'
 import type { PeerMessages, SupernodeMessages } from '../wire/control.ts'
-import type { Access } from './access.ts'
+import type { Access, FetchedContent } from './access.ts'
 import { CdnCopy } from './cdn-copy.ts'
 import type { CdnFill, CdnObserver } from './cdn-fill.ts'
 import type { EventRecord, SwarmTrace } from './event-record.ts'
 import { readReport } from './read-report.ts'
 import { SEED_HOST, type Session } from './session.ts'
+import { claimsWhole, isOfVersion, versionShown } from './whole-claim.ts'
+
+type Announce = { readonly session: Session; readonly message: PeerMessages['announce'] }
 
 type SwarmTaskOptions = {
   readonly engine: Engine
   readonly hosts: Hosts
   readonly zones: Zones
   readonly access: Access
-  /** Authorises fetching this version's pieces as this fetch got them. */
-  tokenFor(version: Version, fill: CdnFill): string
+  /** Authorises fetching this version's pieces as the origin gives them to this caller. */
+  tokenFor(version: Version, caller: Caller): string
   sessionOf(host: HostId): Session | undefined
   /** How long after the origin was asked its answer also serves others. */
   readonly freshMs: number
@@ -42,6 +47,12 @@ export class SwarmTask {
   readonly taskId: TaskId
   readonly #options: SwarmTaskOptions
   readonly #copy: CdnCopy
+  /** Members that hold everything, while nobody wants it and nothing is read from the origin. */
+  readonly #holders = new Map<HostId, Announce>()
+  /** The newest announce of each host, until it is answered or the host leaves: nobody waits for the answer to any other. */
+  readonly #awaited = new Map<HostId, Announce>()
+  /** What such members were let in for. */
+  #shown: FetchedContent | null = null
   #version: Version | null = null
   #digest: Digest | null = null
   #token = ''
@@ -80,7 +91,7 @@ export class SwarmTask {
   }
 
   get memberCount(): number {
-    return this.#swarm?.memberCount ?? 0
+    return this.#holders.size + (this.#swarm?.memberCount ?? 0)
   }
 
   get consumerCount(): number {
@@ -94,18 +105,23 @@ export class SwarmTask {
 
   /** Lets the member in, or tells it why not. */
   async announce(session: Session, message: PeerMessages['announce']): Promise<void> {
+    const announce = { session, message }
     this.#announcing++
+    this.#holders.delete(session.host)
+    this.#awaited.set(session.host, announce)
     try {
-      while (session.isOpen) {
+      if (claimsWhole(message) && (await this.#admitHolder(announce))) return
+      while (this.#isAwaited(announce)) {
         const fill = await this.#copy.fillFor(message)
         const { lengthBytes } = fill.version.layout
         if (lengthBytes !== null && lengthBytes <= INLINE_BYTES_MAX) await fill.run.done
-        if (await this.#admit(session, message, fill)) return
+        if (await this.#admit(announce, fill)) return
       }
     } catch (thrown) {
-      session.sendError(this.taskId, thrown)
+      if (this.#isAwaited(announce)) session.sendError(this.taskId, thrown)
     } finally {
       this.#announcing--
+      if (this.#isAwaited(announce)) this.#awaited.delete(session.host)
     }
   }
 
@@ -116,7 +132,10 @@ export class SwarmTask {
     this.#flushSoon()
   }
 
+  /** Also for hosts whose channel has closed. */
   leave(host: HostId): void {
+    this.#awaited.delete(host)
+    this.#holders.delete(host)
     if (this.#swarm?.isMember(host)) this.#trace?.left(host)
     this.#swarm?.leave(host, this.#now())
     this.#flushSoon()
@@ -126,6 +145,10 @@ export class SwarmTask {
     this.#cancelTick?.()
     this.#cancelDigest()
     await this.#copy.close()
+  }
+
+  #isAwaited(announce: Announce): boolean {
+    return this.#awaited.get(announce.session.host) === announce
   }
 
   #now(): number {
@@ -154,7 +177,7 @@ export class SwarmTask {
 
   /** A swarm goes on as long as the token does: it names the generation and, where that does not, the place that it came from. */
   #onVersion(fill: CdnFill, version: Version): void {
-    const token = this.#options.tokenFor(version, fill)
+    const token = this.#options.tokenFor(version, fill.caller)
     if (this.#token === token && this.#swarm) return
     this.#dropSwarm({
       code: 'ORIGIN_CHANGED',
@@ -167,13 +190,14 @@ export class SwarmTask {
     const count = version.layout.lengthBytes === null ? null : pieceCount(version.layout)
     const { pieceLength } = version.layout
     const { random } = engine
-    const options = { hosts, seed: SEED_HOST, random, window, pieceLength, keepsLine: true }
+    const options = { hosts, seed: SEED_HOST, random, window, pieceLength }
     this.#swarm = new TaskSwarm(options, count)
     // What an earlier run left on disk is not announced piece by piece.
     const held = [...(fill.run.file?.held.members() ?? [])]
     for (const piece of held) this.#swarm.offerSeedPiece(piece, this.#now())
     this.#trace = record?.beginSwarm(this.taskId, version.layout) ?? null
     this.#trace?.offered(held)
+    for (const { session, message } of this.#holders.values()) void this.announce(session, message)
   }
 
   #onPiece(piece: number): void {
@@ -220,12 +244,41 @@ export class SwarmTask {
     this.#trace = null
   }
 
+  /**
+   * Who holds everything is no reason to read the origin: it is let in by what the origin shows to it, and joins the swarm when there is
+   * one. Returns false where there is a copy already, or the origin names another version or none.
+   */
+  async #admitHolder(announce: Announce): Promise<boolean> {
+    const { session, message } = announce
+    if (this.#copy.isBegun) return false
+    const version = await this.#versionShown(message).catch(() => null)
+    if (!version || this.#copy.isBegun) return false
+    if (!this.#isAwaited(announce)) return true
+    this.#holders.set(session.host, announce)
+    session.send(this.#layout(version, this.#options.tokenFor(version, message)))
+    return true
+  }
+
+  /** The version that the peer claims to hold, if the origin shows that very one to it. */
+  async #versionShown(message: PeerMessages['announce']): Promise<Version | null> {
+    const { access } = this.#options
+    if (this.#shown && isOfVersion(message, this.#shown.version)) {
+      await access.check(message, this.#shown)
+      return this.#shown.version
+    }
+    const version = versionShown(message, await access.show(message))
+    if (!version || !isOfVersion(message, version)) return null
+    this.#shown = { fetchedFrom: filterUrl(message.url).url, version }
+    return version
+  }
+
   /** Returns false where the copy is another one by now, which this caller has not been let in to. */
-  async #admit(session: Session, message: PeerMessages['announce'], fill: CdnFill): Promise<boolean> {
+  async #admit(announce: Announce, fill: CdnFill): Promise<boolean> {
+    const { session, message } = announce
     const inline = await readInline(fill)
     const [version, swarm, news] = [this.#version, this.#swarm, this.#news()]
     if (this.#copy.fill !== fill || !version || !swarm || !news) return false
-    if (!session.isOpen) return true
+    if (!this.#isAwaited(announce)) return true
     session.send({ ...news, ...this.#packDigests([...fill.run.digests.known()]), inline })
     const isSame =
       message.generation === version.generation && message.pieceLength === version.layout.pieceLength
@@ -243,18 +296,20 @@ export class SwarmTask {
     return true
   }
 
-  /** The layout without digests. */
   #news(): SupernodeMessages['layout'] | null {
-    if (!this.#version) return null
-    const { generation, layout, validator } = this.#version
+    return this.#version && { ...this.#layout(this.#version, this.#token), digest: this.#digest }
+  }
+
+  /** Without digests. */
+  #layout({ generation, layout, validator }: Version, token: string): SupernodeMessages['layout'] {
     return {
       type: 'layout',
       taskId: this.taskId,
       generation,
       lengthBytes: layout.lengthBytes,
       pieceLength: layout.pieceLength,
-      token: this.#token,
-      digest: this.#digest,
+      token,
+      digest: null,
       etag: validator.etag,
       lastModified: validator.lastModified,
       pieces: [],

@@ -22,7 +22,10 @@ function swarmAroundOneSource(): TaskSwarm {
   ])
     hosts.add(host, slots)
   hosts.occupy(SEED)
-  const swarm = new TaskSwarm({ hosts, seed: SEED, random: seededRandom(1), window: 4 }, PIECES)
+  const swarm = new TaskSwarm(
+    { hosts, seed: SEED, random: seededRandom(1), window: 4, pieceLength: 1 },
+    PIECES,
+  )
   for (let piece = 0; piece < PIECES; piece++) swarm.offerSeedPiece(piece, 0)
   swarm.join(SOURCE, Array(PIECES).keys(), 0)
   return swarm

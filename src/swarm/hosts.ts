@@ -1,4 +1,5 @@
 import { assert } from '../core/assert.ts'
+import { SlotSearch } from './slot-search.ts'
 
 /** A small number that stands for a host as long as the supernode knows it. */
 export type HostId = number
@@ -7,7 +8,9 @@ export type HostId = number
 export type Shares = { readonly atSource: number; readonly atConsumer: number }
 
 type Host = {
-  readonly slots: number
+  slots: number
+  /** Null where the number of slots was given. */
+  readonly search: SlotSearch | null
   /** There and back on the control channel. */
   roundTripMs: number
   load: number
@@ -37,9 +40,11 @@ const WHOLE: Shares = { atSource: 1, atConsumer: 1 }
 export class Hosts {
   readonly #hosts = new Map<HostId, Host>()
 
-  add(host: HostId, slots: number, roundTripMs = 0): void {
-    assert(slots >= 1, 'a host has at least one upload slot')
-    this.#hosts.set(host, { slots, roundTripMs, load: 0, count: 0, up: 0, down: 0 })
+  /** @param slots null lets them follow from how fast pieces come from the host */
+  add(host: HostId, slots: number | null, roundTripMs = 0): void {
+    assert(slots === null || slots >= 1, 'a host has at least one upload slot')
+    const search = slots === null ? new SlotSearch() : null
+    this.#hosts.set(host, { slots: slots ?? 1, search, roundTripMs, load: 0, count: 0, up: 0, down: 0 })
   }
 
   setRoundTrip(host: HostId, roundTripMs: number): void {
@@ -73,10 +78,14 @@ export class Hosts {
     return entry === undefined ? 1 : entry.load / entry.slots
   }
 
-  /** A piece has gone from `source` to `consumer`. */
+  /** A piece has gone from `source` to `consumer`, and its slot is free again. */
   record(source: HostId, consumer: HostId, transfer: { bytes: number; elapsedMs: number }): void {
     const rate = transfer.bytes / Math.max(ELAPSED_MS_MIN, transfer.elapsedMs)
     const [from, to] = [this.#hosts.get(source), this.#hosts.get(consumer)]
+    if (from?.search) {
+      from.search.record(rate, to?.down ?? 0, from.load + 1)
+      from.slots = from.search.slots
+    }
     if (from) from.up = Math.max(rate, from.up * FADING)
     if (to) to.down = Math.max(rate, to.down * FADING)
   }

@@ -38,9 +38,11 @@ export type Member = {
   readonly accusers: Set<HostId>
   /** Sources that this member has accused. */
   readonly accused: Set<HostId>
-  /** Right pieces that others say they had from it, and that it had from others. */
+  /** Right pieces that others say they had from it, and that it says it had from others. */
   servedCount: number
   receivedCount: number
+  /** The last piece that it was the first to hold; -1 is none. */
+  firstHeld: number
   /** Since when nothing was found for it; infinite while there is something. */
   hungrySince: number
 }
@@ -64,6 +66,7 @@ export function newMember(
     accused: before?.accused ?? new Set(),
     servedCount: before?.servedCount ?? 0,
     receivedCount: before?.receivedCount ?? 0,
+    firstHeld: -1,
     hungrySince: Number.POSITIVE_INFINITY,
   }
 }
@@ -126,8 +129,9 @@ export function isIsolated(member: Member): boolean {
 
 /** It accuses everybody: its own memory, disk or intentions are bad, and only the seed is asked to serve it. */
 export function isUnreliableWitness(member: Member): boolean {
-  return member.accused.size >= Math.max(3, member.receivedCount / FORGIVEN_PER_LIE)
+  return member.accused.size >= Math.max(3, member.receivedCount / BELIEVED_PER_ACCUSATION)
 }
 
-/** Right pieces for which one wrong one is bad luck. */
+/** Right pieces for which one wrong one is bad luck of the source, or of the consumer. */
 const FORGIVEN_PER_LIE = 16
+const BELIEVED_PER_ACCUSATION = 8

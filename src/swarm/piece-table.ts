@@ -42,6 +42,11 @@ export class PieceTable {
     return this.#rarity.length
   }
 
+  /** Number of offered pieces that members have or await. */
+  get copiedCount(): number {
+    return this.#rarity.length - this.#rarity.freshCount
+  }
+
   /** Whether it exists as far as is known. Numbers of members are not to be trusted. */
   has(piece: number): boolean {
     return Number.isInteger(piece) && piece >= 0 && piece < (this.#count ?? this.#size)

@@ -1,8 +1,9 @@
 import type { Random } from '../core/random.ts'
-import type { FreeSources } from './free-sources.ts'
 import type { HostId, Hosts } from './hosts.ts'
 import type { Member } from './member.ts'
 import type { PieceTable } from './piece-table.ts'
+import type { Quota } from './quota.ts'
+import type { SourceSet } from './source-set.ts'
 
 /** What a policy sees of the swarm. It changes nothing but may take busy sources off the lists of free ones. */
 export type SwarmView = {
@@ -10,19 +11,16 @@ export type SwarmView = {
   readonly seed: HostId
   readonly random: Random
   readonly pieces: PieceTable
-  readonly memberCount: number
   memberOf(host: HostId): Member | undefined
   /** Every member that holds something. */
-  readonly sources: readonly Member[]
+  readonly sources: SourceSet
   /** Zones with members in them, now or before. */
   readonly zones: readonly number[]
   membersIn(zone: number): number
   /** Pieces on their way into the zone. */
   importsInto(zone: number): number
-  freeSources(zone: number): FreeSources
-  hasFreeSlot(host: HostId): boolean
-  /** Whether trust, lateness and the source's slots allow that the member asks it now. */
-  mayAsk(member: Member, source: HostId, now: number): boolean
+  freeSources(zone: number): SourceSet
+  readonly quota: Quota
 }
 
 export type Choice = { readonly piece: number; readonly source: HostId }
@@ -31,4 +29,6 @@ export type Choice = { readonly piece: number; readonly source: HostId }
 export type Policy = {
   /** The next piece for a consumer that has room for one, and its source; null if there is none at present. */
   pick(view: SwarmView, member: Member, now: number): Choice | null
+  /** A piece in line behind those that are on their way to a consumer from the same source. Without it there are no lines. */
+  pickNext?(view: SwarmView, member: Member, now: number): Choice | null
 }

@@ -30,8 +30,8 @@ const NEIGHBOURS = 30
 
 function neighboursOf(view: SwarmView, member: Member, meshes: WeakMap<Member, Member[]>): Member[] {
   const known = (meshes.get(member) ?? []).filter(other => view.memberOf(other.host) === other)
-  for (let tries = 0; known.length < NEIGHBOURS && tries < 4 && view.sources.length > 0; tries++) {
-    const other = view.sources[pickIndex(view.random, view.sources.length)]
+  for (let tries = 0; known.length < NEIGHBOURS && tries < 4 && view.sources.size > 0; tries++) {
+    const other = view.sources.at(pickIndex(view.random, view.sources.size))
     if (other !== member && !known.includes(other)) known.push(other)
   }
   meshes.set(member, known)
@@ -43,7 +43,7 @@ type Mesh = { readonly neighbours: readonly Member[]; readonly now: number }
 function pickFromNeighbour(view: SwarmView, member: Member, mesh: Mesh & { source: Member }): Choice | null {
   const { source, now } = mesh
   if (isIsolated(source) || !source.held.hasBeyond(member.covered)) return null
-  if (!view.mayAsk(member, source.host, now)) return null
+  if (!view.quota.mayAsk(member, source.host, now)) return null
   const isUseful = (piece: number) =>
     source.held.has(piece) && !member.covered.has(piece) && view.pieces.isOffered(piece)
   const piece = rarestAround(view, mesh.neighbours, isUseful)
@@ -51,7 +51,7 @@ function pickFromNeighbour(view: SwarmView, member: Member, mesh: Mesh & { sourc
 }
 
 function pickFromSeed(view: SwarmView, member: Member, { neighbours, now }: Mesh): Choice | null {
-  if (!view.mayAsk(member, view.seed, now)) return null
+  if (!view.quota.mayAsk(member, view.seed, now)) return null
   const isUseful = (piece: number) => !member.covered.has(piece) && view.pieces.isOffered(piece)
   const piece = rarestAround(view, neighbours, isUseful)
   return piece < 0 ? null : { piece, source: view.seed }

@@ -25,20 +25,30 @@ type PiecePicker = (
 export function sampling(pickPiece: PiecePicker): Policy {
   return {
     pick(view, member, now) {
-      const search = { now, pickPiece }
       const isNear = withinLookAhead(member)
-      const near = isNear ? pick(view, member, { ...search, isNear }) : null
-      return near ?? pick(view, member, search)
+      const search = { now, pickPiece, isNear }
+      const forReader = member.lookAhead > 0 ? pick(view, member, { ...search, isWanted: isNear }) : null
+      return forReader ?? pick(view, member, search)
+    },
+    pickNext(view, member, now) {
+      const isNear = withinLookAhead(member)
+      const search = { now, pickPiece, isNear }
+      return pickNext(view, member, { ...search, isWanted: isNear }) ?? pickNext(view, member, search)
     },
   }
 }
 
-function pick(view: SwarmView, member: Member, search: Search): Choice | null {
-  return view.zones.length > 1 ? pickAcrossZones(view, member, search) : pickInOneZone(view, member, search)
+type Search = {
+  readonly now: number
+  readonly pickPiece: PiecePicker
+  /** Within the look-ahead: comes first from peers. */
+  readonly isNear: (piece: number) => boolean
+  /** No other piece will do. */
+  readonly isWanted?: (piece: number) => boolean
 }
 
 /** A quarter of the pieces ahead, or as far as whoever reads meanwhile asks for: what is begun comes to its end first. */
-function withinLookAhead(member: Member): ((piece: number) => boolean) | null {
+function withinLookAhead(member: Member): (piece: number) => boolean {
   const lookAhead = member.lookAhead || Math.ceil(member.covered.size / 4)
   const end = member.covered.firstMissing() + lookAhead
   return piece => piece < end
@@ -54,93 +64,103 @@ const ZONE_PATIENCE_MS = 2_000
 const IMPORTS_PER_MEMBER = 1 / 8
 const IMPORTS_MIN = 2
 
-type Search = {
-  readonly now: number
-  readonly pickPiece: PiecePicker
-  readonly isWanted?: (piece: number) => boolean
-  /** Within the look-ahead. */
-  readonly isNear?: (piece: number) => boolean
+function pick(view: SwarmView, member: Member, search: Search): Choice | null {
+  return view.zones.length > 1 ? pickAcrossZones(view, member, search) : pickInOneZone(view, member, search)
 }
 
 function pickInOneZone(view: SwarmView, member: Member, search: Search): Choice | null {
   const fresh = pickFresh(view, member, search)
   if (fresh) return fresh
-  const fromPeer = isUnreliableWitness(member) ? null : best(view, member, member.zone, search)
-  return fromPeer ?? pickFromSeed(view, member, search)
+  return pickFromPeers(view, member, member.zone, search) ?? pickFromSeed(view, member, search)
 }
 
 function pickAcrossZones(view: SwarmView, member: Member, search: Search): Choice | null {
   const { zone } = member
   const importsMax = Math.max(IMPORTS_MIN, view.membersIn(zone) * IMPORTS_PER_MEMBER)
+  if (view.importsInto(zone) < importsMax) {
+    const isNew = (piece: number) => view.pieces.copiesIn(zone, piece) === 0
+    const imported = pickImport(view, member, { ...search, isWanted: both(isNew, search.isWanted) })
+    if (imported) return imported
+  }
+  const local = pickFromPeers(view, member, zone, search)
   const isPatient = !isStarving(member) || search.now - member.hungrySince < ZONE_PATIENCE_MS
-  const isNew = (piece: number) => view.pieces.copiesIn(zone, piece) === 0
-  const imported =
-    view.importsInto(zone) < importsMax ? pickImport(view, member, { ...search, isWanted: isNew }) : null
-  if (imported) return imported
-  const local = isUnreliableWitness(member) ? null : best(view, member, zone, search)
   return local || isPatient ? local : pickImport(view, member, search)
 }
 
 function pickImport(view: SwarmView, member: Member, search: Search): Choice | null {
   const fresh = pickFresh(view, member, search)
   if (fresh) return fresh
-  if (!isUnreliableWitness(member)) {
-    const { zones, random } = view
-    const start = pickIndex(random, zones.length)
-    for (let i = 0; i < Math.min(ZONE_SAMPLE, zones.length); i++) {
-      const zone = zones[(start + i) % zones.length]
-      const found = zone === member.zone ? null : best(view, member, zone, search)
-      if (found) return found
-    }
+  const { zones, random } = view
+  const start = pickIndex(random, zones.length)
+  for (let i = 0; i < Math.min(ZONE_SAMPLE, zones.length); i++) {
+    const zone = zones[(start + i) % zones.length]
+    const found = zone === member.zone ? null : pickFromPeers(view, member, zone, search)
+    if (found) return found
   }
   return pickFromSeed(view, member, search)
 }
 
-/** What nobody has or awaits; it is far ahead only for those who read meanwhile. */
-function pickFresh(view: SwarmView, member: Member, search: Search): Choice | null {
-  if (!view.mayAsk(member, view.seed, search.now)) return null
+/**
+ * What nobody has or awaits. Who holds a piece that nobody else has yet has enough to give: each further one would wait there for its turn,
+ * while others have nothing that is worth giving.
+ */
+function pickFresh(view: SwarmView, member: Member, { now, isWanted }: Search): Choice | null {
+  const isLaden = member.firstHeld >= 0 && view.pieces.copiesOf(member.firstHeld) === 1
+  if ((isLaden && view.sources.size > 1) || !view.quota.mayAsk(member, view.seed, now)) return null
   const piece = view.pieces.fresh()
-  const { isWanted, isNear } = search
-  if (piece < 0 || (isWanted && !isWanted(piece))) return null
-  return member.lookAhead > 0 && isNear && !isNear(piece) ? null : { piece, source: view.seed }
+  return piece < 0 || isWanted?.(piece) === false ? null : { piece, source: view.seed }
 }
 
 /** Second copies come from the seed only for those who have nothing else, so that it is not the bottleneck that it could be. */
-function pickFromSeed(view: SwarmView, member: Member, search: Search): Choice | null {
-  if (search.isNear && member.lookAhead === 0) return null
-  if (!isStarving(member) || !view.mayAsk(member, view.seed, search.now)) return null
-  const isWanted = wantedIn(search)
-  const piece = view.pieces.rarest(
-    candidate => !member.covered.has(candidate) && (isWanted?.(candidate) ?? true),
-  )
+function pickFromSeed(view: SwarmView, member: Member, { now, isWanted }: Search): Choice | null {
+  if (!isStarving(member) || !view.quota.mayAsk(member, view.seed, now)) return null
+  const isMissing = (piece: number) => !member.covered.has(piece)
+  const piece = view.pieces.rarest(both(isMissing, isWanted))
   return piece >= 0 ? { piece, source: view.seed } : null
 }
 
-function wantedIn({ isWanted, isNear }: Search): ((piece: number) => boolean) | undefined {
-  if (!isWanted || !isNear) return isWanted ?? isNear
-  return piece => isWanted(piece) && isNear(piece)
-}
-
-function isStarving(member: Member): boolean {
-  return member.slow.size > 0 || onTimeLoad(member) === 0
+function pickFromPeers(view: SwarmView, member: Member, zone: number, search: Search): Choice | null {
+  if (isUnreliableWitness(member)) return null
+  const near = { ...search, isWanted: both(search.isNear, search.isWanted) }
+  return best(view, member, zone, near) ?? best(view, member, zone, search)
 }
 
 /** Among a few sources the first that has something to give, and of those the one that does least. */
 function best(view: SwarmView, member: Member, zone: number, search: Search): Choice | null {
-  const { hosts, pieces, random } = view
+  const { hosts, pieces, quota, random } = view
   let choice: Choice | null = null
   let leastLoad = Number.POSITIVE_INFINITY
-  const isWanted = wantedIn(search)
   view.freeSources(zone).sample(random, SOURCE_SAMPLE, source => {
-    if (!view.hasFreeSlot(source.host)) return 'busy'
+    if (!quota.hasFreeSlot(source.host)) return 'busy'
     const load = hosts.utilisation(source.host)
     if (source === member || load >= leastLoad || isIsolated(source)) return 'next'
-    if (!view.mayAsk(member, source.host, search.now)) return 'next'
-    const piece = search.pickPiece(pieces, source.held, member.covered, isWanted)
+    if (!quota.mayAsk(member, source.host, search.now)) return 'next'
+    const piece = search.pickPiece(pieces, source.held, member.covered, search.isWanted)
     if (piece < 0) return 'next'
     choice = { piece, source: source.host }
     leastLoad = load
     return load === 0 ? 'enough' : 'next'
   })
   return choice
+}
+
+/** From a source of the same zone that is sending to the member already. */
+function pickNext(view: SwarmView, member: Member, search: Search): Choice | null {
+  for (const { source: host, isImport } of member.outstanding) {
+    const source = isImport ? undefined : view.memberOf(host)
+    if (!source || isIsolated(source) || !view.quota.mayQueue(member, host, search.now)) continue
+    const piece = search.pickPiece(view.pieces, source.held, member.covered, search.isWanted)
+    if (piece >= 0) return { piece, source: host }
+  }
+  return null
+}
+
+function isStarving(member: Member): boolean {
+  return member.slow.size > 0 || onTimeLoad(member) === 0
+}
+
+type PieceFilter = (piece: number) => boolean
+
+function both(one: PieceFilter, other: PieceFilter | undefined): PieceFilter {
+  return other ? piece => one(piece) && other(piece) : one
 }

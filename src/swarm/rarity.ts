@@ -42,7 +42,7 @@ export class Rarity {
     return this.#start(1)
   }
 
-  /** The end of the stretch of the order in which pieces are about as rare as the one at `place`: to within a factor of two. */
+  /** The end of the stretch of the order in which pieces are about as rare as the one at `place`: to within a factor of four. */
   endOfClass(place: number): number {
     const rareness = classOf(this.#copies[this.#order[place]])
     const above = 2 ** (2 * rareness + 2) - 1
@@ -101,7 +101,7 @@ export class Rarity {
   }
 }
 
-/** Pieces of one class count as equally rare: 0, 1–2, 3–6, 7–14, … copies. */
+/** Pieces of one class count as equally rare: 0–2, 3–14, 15–62, … copies. */
 export function classOf(copies: number): number {
   return (31 - Math.clz32(copies + 1)) >> 1
 }

@@ -10,7 +10,7 @@ export function pickSecond(view: SwarmView, member: Member, now: number): Choice
   if (member.slow.size === 0) return null
   const fromPeer = isUnreliableWitness(member) ? null : pickFromPeers(view, member, now)
   if (fromPeer) return fromPeer
-  if (!view.mayAsk(member, view.seed, now)) return null
+  if (!view.quota.mayAsk(member, view.seed, now)) return null
   return lateFromOthers(member, view.seed, piece => view.pieces.isOffered(piece))
 }
 
@@ -18,8 +18,9 @@ function pickFromPeers(view: SwarmView, member: Member, now: number): Choice | n
   let found: Choice | null = null
   for (const zone of view.zones) {
     view.freeSources(zone).sample(view.random, SAMPLE, source => {
-      if (!view.hasFreeSlot(source.host)) return 'busy'
-      if (source === member || isIsolated(source) || !view.mayAsk(member, source.host, now)) return 'next'
+      if (!view.quota.hasFreeSlot(source.host)) return 'busy'
+      if (source === member || isIsolated(source) || !view.quota.mayAsk(member, source.host, now))
+        return 'next'
       found = lateFromOthers(member, source.host, piece => source.held.has(piece))
       return found ? 'enough' : 'next'
     })

@@ -1,21 +1,29 @@
-import { FreeSources } from './free-sources.ts'
 import type { Member } from './member.ts'
+import { SourceSet } from './source-set.ts'
 
-type Zone = { readonly free: FreeSources; members: number; imports: number }
+type Zone = {
+  /**
+   * Its sources that may have an upload slot free. Who turns out to have none is taken out, and comes back when one is freed; so a decision
+   * does not search through those that are busy.
+   */
+  readonly free: SourceSet
+  members: number
+  /** Pieces on their way into it. */
+  imports: number
+}
 
 /** Who holds something, and what goes on in each zone. */
 export class SourceIndex {
-  /** Members that hold at least one piece, in no order. */
-  readonly all: Member[] = []
+  /** Members that hold at least one piece. */
+  readonly all = new SourceSet()
   /** Zones that have or had members. */
   readonly zones: number[] = []
   readonly #byZone = new Map<number, Zone>()
 
-  /** The zone's sources that may have a slot free, its members, and the pieces on their way into it. */
   of(zone: number): Zone {
     let found = this.#byZone.get(zone)
     if (!found) {
-      found = { free: new FreeSources(), members: 0, imports: 0 }
+      found = { free: new SourceSet(), members: 0, imports: 0 }
       this.#byZone.set(zone, found)
       this.zones.push(zone)
     }
@@ -24,13 +32,13 @@ export class SourceIndex {
 
   /** The member holds its first piece. */
   add(member: Member): void {
-    this.all.push(member)
+    this.all.add(member)
     this.of(member.zone).free.add(member)
   }
 
   /** The member holds nothing any more. */
   delete(member: Member): void {
-    this.all.splice(this.all.indexOf(member), 1)
+    this.all.delete(member)
     this.of(member.zone).free.delete(member)
   }
 

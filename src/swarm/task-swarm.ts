@@ -2,20 +2,11 @@ import type { ErrorCode } from '../core/error.ts'
 import type { Random } from '../core/random.ts'
 import { isAccusation, isDenial, pauseAfter } from './avoidance.ts'
 import type { HostId, Hosts } from './hosts.ts'
-import { cheapDepth, LineDepth } from './line-depth.ts'
-import {
-  avoid,
-  avoids,
-  awaitedFrom,
-  isAwaiting,
-  isLateFrom,
-  isLateOf,
-  type Member,
-  newMember,
-  onTimeLoad,
-} from './member.ts'
+import { avoid, avoids, isAwaiting, isLateOf, type Member, newMember } from './member.ts'
+import { Pace } from './pace.ts'
 import { PieceTable } from './piece-table.ts'
 import type { Policy, SwarmView } from './policy.ts'
+import { Quota } from './quota.ts'
 import { rarestFirst } from './rarest-first.ts'
 import { pickSecond } from './second-source.ts'
 import { SourceIndex } from './source-index.ts'
@@ -45,24 +36,14 @@ type SwarmOptions = {
   readonly hosts: Hosts
   readonly seed: HostId
   readonly random: Random
-  /** Pieces a consumer may have on their way at once, not counting late ones; and never more than twice as many with them. */
+  /** Pieces a consumer may have on their way at once, not counting late ones and those in line. */
   readonly window: number
-  /** Whether a line is kept between peers where it costs next to nothing. */
-  readonly keepsLine?: boolean
   /** Of a piece, in bytes. */
-  readonly pieceLength?: number
-  /** Null is the one that ships. */
+  readonly pieceLength: number
+  /** `rarestFirst` unless given. */
   readonly policy?: Policy
 }
 
-/** Assignments per consumer, late ones and those that take little of its link included, in windows. Its window may have been larger. */
-const OUTSTANDING_MAX = 2
-/** Pieces that a member may always ask of one source at once: one is sent while the next is asked for. */
-const SHARE_MIN = 2
-/** A member without company may have more on its way: there is nobody to share with soon. */
-const LONE_WINDOW = 8
-/** A piece that takes longer has its slot no more: whoever never fetches or never says so must not keep the others waiting. */
-const SLOT_MS = 15_000
 /** Pieces that one member can make us believe a source does not hold; a source that lacks more of what it claims is a liar, or the member. */
 const DENIALS_MAX = 4
 
@@ -70,15 +51,14 @@ export class TaskSwarm {
   readonly #hosts: Hosts
   readonly #seed: HostId
   readonly #random: Random
-  readonly #window: number
   readonly #pieceLength: number
-  readonly #depth = new LineDepth()
-  readonly #keepsLine: boolean
+  readonly #pace = new Pace()
   readonly #members = new Map<HostId, Member>()
   readonly #sources = new SourceIndex()
   readonly #waiting = new WaitingLine()
   readonly #pieces: PieceTable
   readonly #policy: Policy
+  readonly #quota: Quota
   readonly #view: SwarmView
   #assignments: Assignment[] = []
 
@@ -86,11 +66,17 @@ export class TaskSwarm {
     this.#hosts = options.hosts
     this.#seed = options.seed
     this.#random = options.random
-    this.#window = options.window
-    this.#keepsLine = options.keepsLine ?? false
-    this.#pieceLength = options.pieceLength ?? 1
+    this.#pieceLength = options.pieceLength
     this.#pieces = new PieceTable(pieceCount, options.random)
     this.#policy = options.policy ?? rarestFirst
+    this.#quota = new Quota({
+      ...options,
+      hasLines: this.#policy.pickNext !== undefined,
+      members: this.#members,
+      pieces: this.#pieces,
+      waiting: this.#waiting,
+      pace: this.#pace,
+    })
     this.#view = this.#makeView()
   }
 
@@ -112,7 +98,9 @@ export class TaskSwarm {
   }
 
   get consumerCount(): number {
-    return [...this.consumers()].length
+    let count = 0
+    for (const member of this.#members.values()) if (!this.#isSatisfied(member)) count++
+    return count
   }
 
   /** Ends the swarm: every slot is free again. */
@@ -191,7 +179,10 @@ export class TaskSwarm {
   tick(now: number): void {
     for (const member of this.#members.values()) this.#expireSlots(member, now)
     // Slots of a source may have been freed by another task.
-    for (const source of this.#sources.all) this.#sources.noticeFree(source)
+    const { all } = this.#sources
+    for (let i = 0; i < all.size; i++) {
+      if (this.#hosts.hasFreeSlot(all.at(i).host)) this.#sources.noticeFree(all.at(i))
+    }
     this.#feedHungry(now)
   }
 
@@ -200,25 +191,13 @@ export class TaskSwarm {
     return this.#assignments.splice(0)
   }
 
-  get #lineDepth(): number {
-    const swarm = { members: this.#members.size, pieces: this.#pieces.offeredCount }
-    return Math.max(this.#depth.pieces(swarm), this.#keepsLine ? cheapDepth(swarm) : 0)
-  }
-
-  /** The seed has as many slots as it can serve. */
-  #depthAt(source: HostId): number {
-    return source === this.#seed ? 0 : this.#lineDepth
-  }
-
   /** A right piece has come. */
   #acknowledge(member: Member, source: HostId, elapsedMs: number | undefined): void {
     const from = this.#members.get(source)
-    if (from) {
-      from.servedCount++
-      member.receivedCount++
-    }
+    if (from) from.servedCount++
+    member.receivedCount++
     if (elapsedMs === undefined) return
-    this.#depth.record(elapsedMs, this.#hosts.roundTripMsOf(member.host))
+    this.#pace.record(elapsedMs, this.#hosts.roundTripMsOf(member.host))
     this.#hosts.record(source, member.host, { bytes: this.#pieceLength, elapsedMs })
   }
 
@@ -230,6 +209,7 @@ export class TaskSwarm {
     member.slow.delete(piece)
     if (!member.held.add(piece)) return
     if (member.covered.add(piece)) this.#pieces.addCopy(piece, member.zone)
+    if (this.#pieces.copiesOf(piece) === 1) member.firstHeld = piece
     if (member.held.count === 1) this.#sources.add(member)
   }
 
@@ -296,6 +276,7 @@ export class TaskSwarm {
     for (const entry of member.outstanding) {
       if (now < entry.slotUntil) continue
       this.#freeSlot(entry)
+      this.#pace.expire()
       entry.isLate = true
     }
   }
@@ -316,16 +297,12 @@ export class TaskSwarm {
       random: this.#random,
       pieces: this.#pieces,
       sources: sources.all,
-      get memberCount() {
-        return members.size
-      },
       zones: sources.zones,
       membersIn: zone => sources.of(zone).members,
       importsInto: zone => sources.of(zone).imports,
       memberOf: host => members.get(host),
       freeSources: zone => sources.of(zone).free,
-      hasFreeSlot: host => this.#hosts.hasFreeSlot(host, this.#depthAt(host)),
-      mayAsk: (member, source, now) => this.#mayAsk(member, source, now),
+      quota: this.#quota,
     }
   }
 
@@ -346,20 +323,16 @@ export class TaskSwarm {
   /** Assigns one piece if one can be found. The member waits on for as long as it has room for more. */
   #serve(member: Member, now: number): boolean {
     if (!this.#hasRoom(member)) return false
-    const found = this.#policy.pick(this.#view, member, now) ?? pickSecond(this.#view, member, now)
+    const found = this.#quota.isFull(member)
+      ? this.#policy.pickNext?.(this.#view, member, now)
+      : (this.#policy.pick(this.#view, member, now) ?? pickSecond(this.#view, member, now))
     if (found) this.#assign(member, found, now)
     this.#await(member, found ? Number.POSITIVE_INFINITY : now)
-    return found !== null
+    return Boolean(found)
   }
 
   #hasRoom(member: Member): boolean {
-    if (this.#isSatisfied(member)) return false
-    // Who is alone at the beginning may be the first of thousands, for whom the seed must have slots left.
-    const lone = member.held.count > 0 ? Math.ceil(LONE_WINDOW / this.#members.size) : 0
-    const room = Math.max(this.#window, lone) + (member.held.count > 0 ? this.#lineDepth : 0)
-    return (
-      onTimeLoad(member) < room && member.outstanding.length < OUTSTANDING_MAX * Math.max(room, LONE_WINDOW)
-    )
+    return !this.#isSatisfied(member) && this.#quota.hasRoom(member)
   }
 
   /** Puts the member in line. */
@@ -372,20 +345,18 @@ export class TaskSwarm {
     const shares = this.#hosts.sharesOf(source, member.host)
     const isImport = this.#members.get(source)?.zone !== member.zone
     if (isImport) this.#sources.of(member.zone).imports++
-    member.outstanding.push({ piece, source, shares, isImport, isLate: false, slotUntil: now + SLOT_MS })
+    member.outstanding.push({
+      piece,
+      source,
+      shares,
+      isImport,
+      isLate: false,
+      slotUntil: now + this.#pace.slotMs,
+    })
     if (member.slow.delete(piece)) member.hedged.add(piece)
     if (member.covered.add(piece)) this.#pieces.addCopy(piece, member.zone)
     this.#hosts.occupy(source, shares.atSource)
     this.#assignments.push({ consumer: member.host, piece, source })
-  }
-
-  /** No member takes more than its share of a source's slots, as long as there are others who could use them. */
-  #mayAsk(member: Member, source: HostId, now: number): boolean {
-    if (avoids(member, source, now) || !this.#hosts.hasFreeSlot(source, this.#depthAt(source))) return false
-    // The seed is slow where many want something of it, and is often the only one.
-    if (source !== this.#seed && isLateFrom(member, source)) return false
-    const share = Math.max(SHARE_MIN, Math.ceil(this.#hosts.slotsOf(source) / this.#members.size))
-    return awaitedFrom(member, source) < share
   }
 
   /** Only the seed makes a task grow. */

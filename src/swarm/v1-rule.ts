@@ -12,7 +12,7 @@ export const v1Rule: Policy = {
     for (const piece of inOrderOfRule(view, member)) {
       const source = holderOf(view, member, { piece, now })
       if (source !== null) return { piece, source }
-      if (view.mayAsk(member, view.seed, now)) return { piece, source: view.seed }
+      if (view.quota.mayAsk(member, view.seed, now)) return { piece, source: view.seed }
     }
     return null
   },
@@ -26,7 +26,7 @@ function inOrderOfRule(view: SwarmView, member: Member): number[] {
   for (let piece = 0; piece < view.pieces.size; piece++) {
     if (member.covered.has(piece) || !view.pieces.isOffered(piece)) continue
     let holders = 0
-    for (const { held } of view.sources) if (held.has(piece)) holders++
+    for (let i = 0; i < view.sources.size; i++) if (view.sources.at(i).held.has(piece)) holders++
     ranked.push({ piece, holders, distance: Math.abs(piece - mean), chance: view.random.next() })
   }
   ranked.sort((a, b) => a.holders - b.holders || a.distance - b.distance || a.chance - b.chance)
@@ -39,11 +39,11 @@ function holderOf(
   { piece, now }: { piece: number; now: number },
 ): Choice['source'] | null {
   const { sources } = view
-  const start = pickIndex(view.random, Math.max(1, sources.length))
-  for (let i = 0; i < sources.length; i++) {
-    const source = sources[(start + i) % sources.length]
+  const start = pickIndex(view.random, Math.max(1, sources.size))
+  for (let i = 0; i < sources.size; i++) {
+    const source = sources.at((start + i) % sources.size)
     if (source === member || isIsolated(source) || !source.held.has(piece)) continue
-    if (view.mayAsk(member, source.host, now)) return source.host
+    if (view.quota.mayAsk(member, source.host, now)) return source.host
   }
   return null
 }

@@ -18,6 +18,11 @@ export class WaitingLine {
     member.hungrySince = since === Number.POSITIVE_INFINITY ? since : Math.min(member.hungrySince, since)
   }
 
+  /** Whether somebody waits with nothing on its way. */
+  get areStarving(): boolean {
+    return this.#starving.size > 0
+  }
+
   delete(member: Member): void {
     this.#starving.delete(member)
     this.#hungry.delete(member)

@@ -38,9 +38,9 @@ export class Content {
     )
   }
 
-  /** Whether both count pieces alike. What an origin says has no pieces; what a supernode says has. */
-  isCutAs(other: Version): boolean {
-    return this.version?.layout.pieceLength === other.layout.pieceLength
+  /** Whether it is the other version and both count pieces alike. What an origin says has no pieces; what a supernode says has. */
+  isAlike(other: Version): boolean {
+    return this.isVersion(other) && this.version?.layout.pieceLength === other.layout.pieceLength
   }
 
   /** Begins with nothing of another version. */

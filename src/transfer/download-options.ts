@@ -20,6 +20,9 @@ export type DownloadLimits = {
   readonly originTries: number
 }
 
+/** Stalls that a peer waits through as long as the supernode is there. */
+export const SUPERNODE_STALLS = 2
+
 export const DEFAULT_LIMITS: DownloadLimits = {
   window: 8,
   perSource: 2,

@@ -424,6 +424,52 @@ describe('a supernode that goes wrong', () => {
     })
   }
 
+  const REFUSED: DownloadEvent = { type: 'refused', code: 'DISK_FULL', message: 'full' }
+
+  /** Refusals in answer to every announce; returns the time from each to the next announce. */
+  function pausesAfterRefusals(scene: Scene, count: number, answer: () => void = () => {}): number[] {
+    return Array.from({ length: count }, () => {
+      answer()
+      scene.send(REFUSED)
+      const refusedAtMs = scene.nowMs
+      while (!kinds(scene.pass(200, [{ type: 'moved', bytes: 1 }])).includes('announce')) {
+        assert.ok(scene.nowMs - refusedAtMs < 1_000_000, 'it announces again')
+      }
+      return scene.nowMs - refusedAtMs
+    })
+  }
+
+  for (const [phase, scene] of [
+    ['announcing', newScene()],
+    ['receiving', join(newScene())],
+  ] as const) {
+    test(`that refuses for a reason of its own while ${phase} is announced to again, and takes over when it lets in`, () => {
+      scene.send(REFUSED)
+      const effects = scene.pass(4_000)
+      assert.equal(kinds(effects).filter(kind => kind === 'announce').length, 1, 'its answer is awaited')
+      assert.equal(opened(effects).length, 1)
+      assert.equal(kinds(scene.layout())[0], 'close-origin')
+      if (phase === 'announcing') scene.send({ type: 'prepared' })
+      assert.deepEqual(kinds(scene.assign([0, SEED])), ['fetch'])
+      assert.deepEqual(opened(scene.pass(10_000, [STATUS])), [])
+    })
+  }
+
+  test('that goes on refusing is announced to after pauses that double up to half a minute', () => {
+    const pauses = pausesAfterRefusals(newScene(), 12)
+    const isNear = (pauseMs: number, i: number) => {
+      const baseMs = Math.min(1_000 * 2 ** i, 30_000)
+      return pauseMs > baseMs * 0.5 && pauseMs < baseMs * 1.5 + 400
+    }
+    assert.ok(pauses.every(isNear), String(pauses))
+  })
+
+  test('that lets in and then refuses, time after time, leaves the stream from the origin ever longer', () => {
+    const scene = join(newScene())
+    const pauses = pausesAfterRefusals(scene, 8, () => void scene.layout())
+    assert.ok(pauses[7] > 64_000, String(pauses))
+  })
+
   test('lost after a long wait, the time to find pieces alone begins then', () => {
     const scene = join(newScene())
     scene.pass(stallMs + 10_000, [STATUS])
@@ -452,9 +498,8 @@ describe('alone', () => {
     const scene = join(newScene())
     scene.assign([0, 'a:1'])
     scene.fetched(0, 'a:1')
-    scene.send({ type: 'supernode-lost' })
-    scene.nowMs += 4_000
-    scene.send({ type: 'source-holds', source: 'a:1', pieces: [0, 1, 2] })
+    scene.send({ type: 'supernode-lost' }, { type: 'source-holds', source: 'a:1', pieces: [0, 1, 2] })
+    scene.pass(4_000)
     return scene
   }
 
@@ -503,6 +548,67 @@ describe('alone', () => {
     const failure = scene.failure() as { code: string; message: string; isDiscarded: boolean }
     assert.deepEqual([failure.code, failure.isDiscarded], ['DOWNLOAD_STALLED', false])
     assert.match(failure.message, /the origin: no/)
+  })
+})
+
+describe('a machine that was suspended', () => {
+  const SUSPENDED_MS = 600_000
+  /** What would end if nothing happened for so long, and whether it has ended. */
+  const waiting: Record<string, { start: () => Scene; hasEnded: (scene: Scene) => boolean }> = {
+    'a download that is alone': {
+      start: () => newScene({ hasSupernode: false }),
+      hasEnded: scene => scene.failure()?.code === 'DOWNLOAD_STALLED',
+    },
+    'a supernode that is awaited': {
+      start: () => newScene(),
+      hasEnded: scene => opened(scene.log).length > 0,
+    },
+    'a supernode that has let in': {
+      start: () => join(newScene()),
+      hasEnded: scene => opened(scene.log).length > 0,
+    },
+    'a piece on its way': {
+      start: () => {
+        const scene = newScene({ pieces: 6 })
+        scene.layout([0, 1, 2, 3, 4, 5])
+        scene.send({ type: 'prepared' })
+        for (const piece of [1, 2, 3, 4]) {
+          scene.assign([piece, 'b:1'])
+          scene.fetched(piece, 'b:1')
+        }
+        scene.assign([0, 'a:1'])
+        return scene
+      },
+      hasEnded: ({ machine }) => machine.takeReport().failed.some(({ code }) => code === 'SOURCE_SLOW'),
+    },
+  }
+  for (const [what, { start, hasEnded }] of Object.entries(waiting)) {
+    test(`finds ${what} as it was; the same time lived through ends it`, () => {
+      const suspended = start()
+      suspended.nowMs += SUSPENDED_MS
+      suspended.pass(1_000)
+      assert.equal(hasEnded(suspended), false)
+      const awake = start()
+      awake.pass(SUSPENDED_MS)
+      assert.equal(hasEnded(awake), true)
+    })
+  }
+
+  test('can be suspended again and again, and a silence still ends', () => {
+    const scene = join(newScene())
+    for (let i = 0; i < 11; i++) {
+      assert.deepEqual(opened(scene.log), [])
+      scene.nowMs += SUSPENDED_MS
+      scene.send({ type: 'tick' })
+    }
+    assert.equal(opened(scene.log).length, 1)
+  })
+
+  test('has not waited meanwhile', () => {
+    const scene = join(newScene())
+    scene.nowMs += SUSPENDED_MS
+    scene.send({ type: 'tick' })
+    assert.deepEqual(scene.machine.waits.totals(), { schedule: 2_000 })
   })
 })
 
@@ -633,6 +739,6 @@ describe('the end', () => {
     scene.pass(5_000)
     scene.fetched(0, 'a:1')
     scene.pass(1_000)
-    assert.deepEqual(scene.machine.waits.totals(scene.nowMs), { layout: 1_000, schedule: 3_000 })
+    assert.deepEqual(scene.machine.waits.totals(), { layout: 1_000, schedule: 3_000 })
   })
 })

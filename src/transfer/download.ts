@@ -3,10 +3,11 @@ import type { ErrorCode } from '../core/error.ts'
 import { jitter, type Random } from '../core/random.ts'
 import type { Version } from '../core/version.ts'
 import { Content } from './content.ts'
-import type { DownloadLimits, DownloadStart } from './download-options.ts'
+import { type DownloadLimits, type DownloadStart, SUPERNODE_STALLS } from './download-options.ts'
 import {
   type DownloadEffect,
   type DownloadEvent,
+  FROM_SUPERNODE,
   HANDLED_WHILE_PREPARING,
   type InsideEvent,
   type PieceFrom,
@@ -15,6 +16,7 @@ import {
 } from './events.ts'
 import { Exchange } from './exchange.ts'
 import { isDiscarding, isOfSupernode, mayAskOriginAgain } from './failure.ts'
+import { LivedTime } from './lived-time.ts'
 import { pickStretch } from './origin-stretch.ts'
 import { OriginTurn } from './origin-turn.ts'
 import { Progress } from './progress.ts'
@@ -24,7 +26,7 @@ import { Waits } from './waits.ts'
 
 /**
  * One download as a state machine: events and `now` in, effects out; no I/O, no timers, deterministic. The supernode's CDN is the same
- * machine without a supernode: its only source is the origin.
+ * machine without a supernode: its only source is the origin. Its time is `LivedTime`, in which a machine that was suspended lost nothing.
  *
  *   announcing ─► preparing ─► receiving ─► verifying ─► complete
  *        └────────────┴────────────┴────────────┴──────► failed
@@ -43,6 +45,7 @@ export class Download {
   retries = 0
   readonly usedSources = new Set<SourceId>()
   readonly waits: Waits
+  readonly #time: LivedTime
   readonly #limits: DownloadLimits
   readonly #random: Random
   readonly #exchange: Exchange
@@ -57,24 +60,27 @@ export class Download {
   #effects: DownloadEffect[] = []
 
   constructor(start: DownloadStart, now: number) {
+    this.#time = new LivedTime(now)
     this.#limits = start.limits
     this.#random = start.random
     this.#supernode = new SupernodeView(start.hasSupernode, now)
-    this.#origin = new OriginTurn(start.limits.originTries)
     this.#progress = new Progress(now)
     this.content = new Content(start.stored)
     const emit = (effect: DownloadEffect) => void this.#effects.push(effect)
+    this.#origin = new OriginTurn(start.limits.originTries, emit)
     this.#exchange = new Exchange({ ...start, content: this.content, emit })
     this.waits = new Waits(start.hasSupernode ? 'layout' : 'origin', now)
   }
 
   /** The first effects. With a supernode there are none: the engine announces whenever it has a channel. */
-  begin(now: number): DownloadEffect[] {
+  begin(clockNow: number): DownloadEffect[] {
+    const now = this.#time.at(clockNow)
     if (this.#supernode.isAbsent) this.#openOrigin(now)
     return this.#leave(now)
   }
 
-  step(event: DownloadEvent, now: number): DownloadEffect[] {
+  step(event: DownloadEvent, clockNow: number): DownloadEffect[] {
+    const now = this.#time.at(clockNow)
     if (!this.isOver) this.#handle(event, now)
     else if (event.type === 'assigned') this.#declineWhenOver(event.pieces)
     return this.#leave(now)
@@ -87,6 +93,11 @@ export class Download {
   /** Whether the version is settled, so that what is held may be offered to others. */
   get isConfirmed(): boolean {
     return this.#confirmedBy !== null
+  }
+
+  /** Whether the version stays what it is, whatever the supernode says: everything is here, or the origin has said so. */
+  get isSettledHere(): boolean {
+    return this.#confirmedBy === 'origin' || this.phase === 'verifying' || this.phase === 'complete'
   }
 
   /** What the supernode is to be told; empties the batch. */
@@ -128,20 +139,18 @@ export class Download {
 
   /** What the supernode, other hosts or the origin said. */
   #handleOutside(event: Exclude<DownloadEvent, InsideEvent>, now: number): void {
+    if (FROM_SUPERNODE.has(event.type)) this.#supernode.hear(now)
     switch (event.type) {
       case 'layout':
         return this.#onLayout(event, now)
       case 'digests':
-        this.#supernode.hear(now)
         if (!this.#supernode.isDismissed) this.content.learnDigests(event.pieces)
         return
       case 'assigned':
         return this.#onAssigned(event.pieces, now)
       case 'revoked':
-        this.#supernode.hear(now)
         return this.#exchange.release(event.pieces)
       case 'status':
-        this.#supernode.hear(now)
         this.#progress.onOriginBytes(event.originBytes, now)
         this.peers = event.peers
         return
@@ -195,13 +204,12 @@ export class Download {
   }
 
   #onLayout(event: Extract<DownloadEvent, { type: 'layout' }>, now: number): void {
-    const isSame = this.content.isVersion(event.version) && this.content.isCutAs(event.version)
-    const isSettledHere = this.#confirmedBy === 'origin' || this.phase === 'verifying'
-    if (!isSame && (isSettledHere || (this.isConfirmed && this.content.isVersion(event.version)))) {
+    const isSame = this.content.isAlike(event.version)
+    if (!isSame && (this.isSettledHere || (this.isConfirmed && this.content.isVersion(event.version)))) {
       return this.#supernode.dismiss()
     }
     this.#supernode.join(now)
-    this.#closeOrigin()
+    this.#origin.close()
     if (event.digest) this.digest = event.digest
     this.#settleVersion(event.version, { by: 'supernode', isSame }, now)
     this.content.learnDigests(event.knownDigests)
@@ -245,7 +253,6 @@ export class Download {
   }
 
   #onAssigned(pieces: readonly PieceFrom[], now: number): void {
-    this.#supernode.hear(now)
     // Pieces of another version; the supernode has them back when the download leaves.
     if (this.#supernode.isDismissed) return
     if (this.phase === 'receiving') this.#exchange.assign(pieces, now)
@@ -284,7 +291,9 @@ export class Download {
   #onRefused(code: ErrorCode, message: string, now: number): void {
     const isOfNoConcern = this.#supernode.isDismissed || this.phase === 'verifying'
     if (!isOfNoConcern && !isOfSupernode(code)) return this.#fail(code, message, true)
+    const wasJoined = this.#supernode.isJoined
     this.#loseSupernode(now, jitter(this.#random, this.#limits.graceMs))
+    this.#supernode.refuse(now, this.#random, wasJoined)
   }
 
   /** The time without it begins now, whatever was waited for until now. */
@@ -349,8 +358,7 @@ export class Download {
     const patienceMs = SUPERNODE_STALLS * stallMs
     if (this.#supernode.isSilent(now, { silenceMs, layoutMs: patienceMs })) this.#loseSupernode(now, 0, true)
     if (this.#supernode.isJoined && this.#progress.isStalled(now, patienceMs)) this.#loseSupernode(now, 0)
-    const isIdle = this.#exchange.inFlight.count === 0
-    const idleSince = isIdle ? this.#progress.aliveAt : now
+    const idleSince = this.#exchange.inFlight.count === 0 ? this.#progress.aliveAt : now
     if (this.#supernode.takeResync(now, { idleSince, periodMs: silenceMs / 4 })) {
       this.#effects.push({ type: 'announce' })
     }
@@ -371,30 +379,21 @@ export class Download {
   #openOrigin(now: number): void {
     const isStuck = now - this.#progress.heldAt > this.#limits.stallMs / 4
     const stretch = pickStretch(this.content, this.#exchange, { isConfirmed: this.isConfirmed, isStuck })
-    if (!stretch) return
-    this.#effects.push(this.#origin.open(stretch.mode, stretch.fromPiece, stretch.untilPiece))
-  }
-
-  #closeOrigin(): void {
-    if (this.#origin.isOpen) this.#effects.push({ type: 'close-origin' })
-    this.#origin.end()
+    if (stretch) this.#origin.open(stretch)
   }
 
   #finishIfFull(): void {
     if (this.phase !== 'receiving' || !this.content.isFull) return
-    this.#closeOrigin()
+    this.#origin.close()
     this.phase = 'verifying'
     this.#effects.push({ type: 'verify' })
   }
 
   /** @param isKeptElsewhere the CDN holds what was received, for all */
   #fail(code: ErrorCode, message: string, isKeptElsewhere = false): void {
-    this.#closeOrigin()
+    this.#origin.close()
     this.#exchange.cancelAll()
     this.phase = 'failed'
     this.#effects.push({ type: 'fail', code, message, isDiscarded: isDiscarding(code, isKeptElsewhere) })
   }
 }
-
-/** Stalls that a peer waits through as long as the supernode is there. */
-const SUPERNODE_STALLS = 2

@@ -48,6 +48,16 @@ export type InsideEvent = Extract<
   { type: 'prepared' | 'moved' | 'verified' | 'stored-failed' | 'tick' | 'cancelled' }
 >
 
+/** What the supernode says, and thereby that it is there. */
+export const FROM_SUPERNODE: ReadonlySet<DownloadEvent['type']> = new Set([
+  'layout',
+  'digests',
+  'assigned',
+  'revoked',
+  'status',
+  'refused',
+])
+
 /** While there is no place on disk yet, everything else waits its turn, so that events keep their order. */
 export const HANDLED_WHILE_PREPARING: ReadonlySet<DownloadEvent['type']> = new Set([
   'prepared',

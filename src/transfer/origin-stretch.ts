@@ -2,7 +2,7 @@ import type { Content } from './content.ts'
 import type { OriginMode } from './events.ts'
 import type { Exchange } from './exchange.ts'
 
-type OriginStretch = {
+export type OriginStretch = {
   readonly mode: OriginMode
   readonly fromPiece: number
   /** Null is the end. */

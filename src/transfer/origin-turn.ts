@@ -1,5 +1,6 @@
 import { jitter, type Random } from '../core/random.ts'
-import type { DownloadEffect, OriginMode } from './events.ts'
+import type { DownloadEffect } from './events.ts'
+import type { OriginStretch } from './origin-stretch.ts'
 
 type State = { state: 'idle' } | { state: 'open'; isFruitful: boolean } | { state: 'backoff'; until: number }
 
@@ -9,12 +10,14 @@ const BACKOFF_MAX_MS = 8_000
 /** Reading from the origin: one stream at a time, a few tries with growing pauses. */
 export class OriginTurn {
   readonly #tries: number
+  readonly #emit: (effect: DownloadEffect) => void
   #state: State = { state: 'idle' }
   #failures = 0
 
   /** @param tries without a new piece in between */
-  constructor(tries: number) {
+  constructor(tries: number, emit: (effect: DownloadEffect) => void) {
     this.#tries = tries
+    this.#emit = emit
   }
 
   get isOpen(): boolean {
@@ -35,9 +38,15 @@ export class OriginTurn {
     return this.#state.state === 'idle' || (this.#state.state === 'backoff' && now >= this.#state.until)
   }
 
-  open(mode: OriginMode, fromPiece: number, untilPiece: number | null): DownloadEffect {
+  open(stretch: OriginStretch): void {
     this.#state = { state: 'open', isFruitful: false }
-    return { type: 'open-origin', mode, fromPiece, untilPiece }
+    this.#emit({ type: 'open-origin', ...stretch })
+  }
+
+  /** Ends the stream if there is one. */
+  close(): void {
+    if (this.isOpen) this.#emit({ type: 'close-origin' })
+    this.end()
   }
 
   progress(): void {
@@ -45,6 +54,7 @@ export class OriginTurn {
     if (this.#state.state === 'open') this.#state.isFruitful = true
   }
 
+  /** The stream has ended by itself. */
   end(): void {
     this.#state = { state: 'idle' }
   }

@@ -1,15 +1,22 @@
+import { jitter, type Random } from '../core/random.ts'
+
 /** What a download thinks of its supernode. */
 
 type State =
   | { state: 'none' }
   | { state: 'joining'; since: number }
   | { state: 'joined'; heardAt: number; resyncedAt: number }
-  /** `isHeardAgain`: it fell silent and then spoke, so that it is worth announcing to. */
-  | { state: 'lost'; aloneAt: number; wasSilent: boolean; isHeardAgain: boolean }
+  /** `announceAt`: when it is worth announcing to, where the channel is open still. */
+  | { state: 'lost'; aloneAt: number; wasSilent: boolean; announceAt: number }
+
+const PAUSE_MS = 1_000
+const PAUSE_MAX_MS = 30_000
+const NEVER = Number.POSITIVE_INFINITY
 
 export class SupernodeView {
   #state: State
   #isDismissed = false
+  #refusals = 0
 
   constructor(hasSupernode: boolean, now: number) {
     this.#state = hasSupernode ? { state: 'joining', since: now } : { state: 'none' }
@@ -52,7 +59,7 @@ export class SupernodeView {
   hear(now: number): void {
     if (this.#state.state === 'joined') this.#state.heardAt = now
     if (this.#state.state === 'joining') this.#state.since = now
-    if (this.#state.state === 'lost' && this.#state.wasSilent) this.#state.isHeardAgain = true
+    if (this.#state.state === 'lost' && this.#state.wasSilent) this.#state.announceAt = now
   }
 
   /**
@@ -61,8 +68,18 @@ export class SupernodeView {
    */
   lose(aloneAt: number, wasSilent = false): boolean {
     if (this.isAbsent) return false
-    this.#state = { state: 'lost', aloneAt, wasSilent, isHeardAgain: false }
+    this.#state = { state: 'lost', aloneAt, wasSilent, announceAt: NEVER }
     return true
+  }
+
+  /**
+   * It cannot go on at present; the channel is open still. It is announced to again after a pause that grows each time.
+   * @param wasJoined it had let the peer in, which ends the stream from the origin: to do so in vain becomes ever rarer
+   */
+  refuse(now: number, random: Random, wasJoined: boolean): void {
+    const pauseMs = PAUSE_MS * 2 ** this.#refusals++
+    if (this.#state.state !== 'lost') return
+    this.#state.announceAt = now + jitter(random, wasJoined ? pauseMs : Math.min(pauseMs, PAUSE_MAX_MS))
   }
 
   /** From now on it plays no part. */
@@ -78,11 +95,11 @@ export class SupernodeView {
 
   /**
    * Whether it is time to say again what is held: nothing has moved for a while, at most once per period; or it speaks again after a
-   * silence.
+   * silence; or it has refused a while ago.
    */
   takeResync(now: number, idle: { idleSince: number; periodMs: number }): boolean {
-    if (this.#state.state === 'lost' && this.#state.isHeardAgain) {
-      this.#state.isHeardAgain = false
+    if (this.#state.state === 'lost' && now >= this.#state.announceAt) {
+      this.#state.announceAt = NEVER
       return true
     }
     if (this.#state.state !== 'joined') return false

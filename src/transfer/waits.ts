@@ -15,25 +15,21 @@ export class Waits {
     return this.#reason
   }
 
+  /** Called after each event, also where the reason stays the same. */
   switchTo(reason: WaitReason | null, now: number): void {
-    if (reason === this.#reason) return
-    this.#account(now)
+    if (this.#reason !== null) {
+      this.#totals[this.#reason] = (this.#totals[this.#reason] ?? 0) + now - this.#since
+    }
+    this.#since = now
     this.#reason = reason
   }
 
-  /** Whole milliseconds per reason up to `now`. */
-  totals(now: number): Partial<Record<WaitReason, number>> {
-    this.#account(now)
+  /** Whole milliseconds per reason up to the last event. */
+  totals(): Partial<Record<WaitReason, number>> {
     return Object.fromEntries(
       Object.entries(this.#totals)
         .map(([reason, ms]) => [reason, Math.round(ms)] as const)
         .filter(([, ms]) => ms > 0),
     )
-  }
-
-  #account(now: number): void {
-    if (this.#reason !== null)
-      this.#totals[this.#reason] = (this.#totals[this.#reason] ?? 0) + now - this.#since
-    this.#since = now
   }
 }

@@ -213,7 +213,10 @@ class DownloadWorld {
   #newSwarm(): TaskSwarm {
     const hosts = new Hosts()
     for (const host of [SEED, SELF, ...PEERS]) hosts.add(host, 4)
-    const swarm = new TaskSwarm({ hosts, seed: SEED, random: this.#random, window: 4 }, this.#count)
+    const swarm = new TaskSwarm(
+      { hosts, seed: SEED, random: this.#random, window: 4, pieceLength: 1 },
+      this.#count,
+    )
     const pieces = Array.from({ length: this.#count }, (_, piece) => piece)
     for (const piece of pieces) swarm.offerSeedPiece(piece, this.#nowMs)
     for (const host of PEERS) swarm.join(host, pieces, this.#nowMs)

@@ -47,7 +47,7 @@ export async function startLyingPeer(options: LyingPeerOptions): Promise<LyingPe
   })
   const control = await ControlPeer.connect(options.node)
   control.send(hello({ address: '127.0.0.1', port: source.port, uploadSlots: 64 }))
-  control.send(await claimOfAll(control, options.url))
+  control.send(await claimOfAll(control, options))
   return {
     get requestCount() {
       return source.requests.length
@@ -62,13 +62,16 @@ export async function startLyingPeer(options: LyingPeerOptions): Promise<LyingPe
 }
 
 /** Joins the task to learn what it is, and returns the announce of somebody who holds every piece. */
-export async function claimOfAll(control: ControlPeer, url: string): Promise<PeerMessages['announce']> {
-  const said = await control.announce(announcement({ url }))
+export async function claimOfAll(
+  control: ControlPeer,
+  wanted: { url: string; headers?: [string, string][] },
+): Promise<PeerMessages['announce']> {
+  const said = await control.announce(announcement(wanted))
   if (said.type !== 'layout') throw new Error(`there is no layout: ${said.message}`)
   const { generation, lengthBytes, pieceLength } = said
   const held = new Bitmap(pieceCount({ lengthBytes, pieceLength }))
   for (let piece = 0; piece < held.size; piece++) held.add(piece)
-  return announcement({ url }, { generation, lengthBytes, pieceLength, held: held.encode() })
+  return announcement(wanted, { generation, lengthBytes, pieceLength, held: held.encode() })
 }
 
 const TRICKLE_MS = 1_000

@@ -97,7 +97,7 @@ class SwarmModel {
     this.#seedFailuresLeft = options.seedFailures ?? 0
     this.#hosts.add(SEED, seedSlots)
     this.#swarm = new TaskSwarm(
-      { hosts: this.#hosts, seed: SEED, random: seededRandom(seed), window },
+      { hosts: this.#hosts, seed: SEED, random: seededRandom(seed), window, pieceLength: 1 },
       isLengthUnknown ? null : pieces,
     )
     this.#watch = new SwarmWatch(SEED, window, new Map([[SEED, seedSlots]]))
@@ -201,7 +201,6 @@ class SwarmModel {
 
   #tickLater(): void {
     this.#at(this.#nowMs + TICK_MS, () => {
-      this.#watch.tick(this.#nowMs)
       this.#swarm.tick(this.#nowMs)
       this.#lookAtSlowFlows()
       this.#tickLater()
@@ -241,7 +240,7 @@ class SwarmModel {
       this.#watch.assign(assignment, this.#nowMs)
       this.#later(() => this.#begin(assignment))
     }
-    this.#watch.checkLoads(this.#hosts)
+    this.#watch.checkLoads(this.#hosts, this.#nowMs)
   }
 
   #begin({ consumer: id, piece, source }: Assignment): void {
@@ -321,7 +320,7 @@ class SwarmModel {
       if (this.#swarm.isMember(peer.id)) this.#watch.leave(peer.id)
     }
     this.#swarm.dissolve()
-    this.#watch.checkLoads(this.#hosts)
+    this.#watch.checkLoads(this.#hosts, this.#nowMs)
     for (const host of [SEED, ...this.#peers.keys()]) {
       if (this.#hosts.slotsOf(host) > 0) assert.equal(this.#hosts.utilisation(host), 0, `slots of ${host}`)
     }

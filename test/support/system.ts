@@ -49,7 +49,7 @@ export async function startSystem(options: Partial<SupernodeOptions> = {}): Prom
     listenIp: '127.0.0.1',
     advertiseIp: null,
     uploadLimit: null,
-    uploadSlots: 8,
+    uploadSlots: null,
     originTimeouts: TEST_ORIGIN_TIMEOUTS,
     freshMs: 0,
     recordFile: null,

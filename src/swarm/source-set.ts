@@ -1,16 +1,17 @@
 import { pickIndex, type Random } from '../core/random.ts'
 import type { Member } from './member.ts'
 
-/**
- * The sources of one zone that may have an upload slot free, in no order. Who turns out to have none is taken off, and comes back when a
- * slot of it is freed; so a decision does not search through those that are busy.
- */
-export class FreeSources {
+/** Members in no order: any one of them is found, added or taken away at the same cost, however many there are. */
+export class SourceSet {
   readonly #members: Member[] = []
   readonly #places = new Map<Member, number>()
 
   get size(): number {
     return this.#members.length
+  }
+
+  at(place: number): Member {
+    return this.#members[place]
   }
 
   add(member: Member): void {
@@ -29,9 +30,7 @@ export class FreeSources {
     this.#places.set(last, place)
   }
 
-  /**
-   * Shows up to `count` of them to `look`, beginning anywhere, until it has seen enough. Who is busy is taken off the list.
-   */
+  /** Shows up to `count` of them to `look`, beginning anywhere, until it has seen enough. Who is busy is taken out. */
   sample(random: Random, count: number, look: (member: Member) => 'next' | 'busy' | 'enough'): void {
     if (this.#members.length === 0) return
     let place = pickIndex(random, this.#members.length)

@@ -1,0 +1,34 @@
+import { createHash } from 'node:crypto'
+import { Bitmap } from '../core/bitmap.ts'
+import { generationOf, hasValidator } from '../core/generation.ts'
+import { isValidLayout, layoutFor, pieceCount } from '../core/piece-layout.ts'
+import type { Version } from '../core/version.ts'
+import type { ProbeAnswer } from '../origin/origin.ts'
+import type { PeerMessages } from '../wire/control.ts'
+
+/** Peers that say that they hold every piece of a version. */
+
+type Announce = PeerMessages['announce']
+
+export function claimsWhole({ generation, lengthBytes, pieceLength, held }: Announce): boolean {
+  if (generation === null || lengthBytes === null || !isValidLayout(lengthBytes, pieceLength)) return false
+  return Bitmap.decode(held, pieceCount({ lengthBytes, pieceLength })).isFull
+}
+
+export function isOfVersion(announce: Announce, { generation, layout }: Version): boolean {
+  return (
+    announce.generation === generation &&
+    announce.lengthBytes === layout.lengthBytes &&
+    announce.pieceLength === layout.pieceLength
+  )
+}
+
+/** As the CDN would name what the origin shows to this peer; null where the origin gives nothing to name it by. */
+export function versionShown(announce: Announce, { validator, lengthBytes }: ProbeAnswer): Version | null {
+  if (!hasValidator(validator)) return null
+  const expectedDigest = announce.expectedDigest ?? undefined
+  const generation = generationOf({ expectedDigest, validator, lengthBytes, nonce: '' }, bytes =>
+    createHash('sha256').update(bytes).digest(),
+  )
+  return { generation, validator, layout: layoutFor(lengthBytes) }
+}

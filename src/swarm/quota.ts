@@ -1,0 +1,84 @@
+import type { HostId, Hosts } from './hosts.ts'
+import { OUTSTANDING_MAX, WINDOW_MAX } from './limits.ts'
+import { avoids, awaitedFrom, isLateFrom, isUnreliableWitness, type Member, onTimeLoad } from './member.ts'
+import type { Pace } from './pace.ts'
+import type { PieceTable } from './piece-table.ts'
+import type { WaitingLine } from './waiting-line.ts'
+
+type QuotaOptions = {
+  readonly hosts: Hosts
+  readonly seed: HostId
+  /** Pieces a consumer near by may have on their way at once, not counting late ones and those in line. */
+  readonly window: number
+  readonly hasLines: boolean
+  readonly members: ReadonlyMap<HostId, Member>
+  readonly pieces: PieceTable
+  readonly waiting: WaitingLine
+  readonly pace: Pace
+}
+
+/** Pieces that a member may always ask of one source at once: one is sent while the next is asked for. */
+const SHARE_MIN = 2
+
+/** How much may be under way at once, to a consumer and from a source. */
+export class Quota {
+  readonly #options: QuotaOptions
+
+  constructor(options: QuotaOptions) {
+    this.#options = options
+  }
+
+  /** Whether the member may have one more piece on its way, or in line. */
+  hasRoom(member: Member): boolean {
+    const room = this.#windowOf(member) + this.#lineFor(member)
+    return (
+      onTimeLoad(member) < room && member.outstanding.length < OUTSTANDING_MAX * Math.max(room, WINDOW_MAX)
+    )
+  }
+
+  /** Whether as much is on its way to the member as its window allows, so that more can only be in line. */
+  isFull(member: Member): boolean {
+    return onTimeLoad(member) >= this.#windowOf(member)
+  }
+
+  hasFreeSlot(source: HostId): boolean {
+    return this.#options.hosts.hasFreeSlot(source, this.#transitAt(source))
+  }
+
+  /** No member takes more than its share of a source's slots, as long as there are others who could use them. */
+  mayAsk(member: Member, source: HostId, now: number): boolean {
+    const { hosts, members, seed } = this.#options
+    if (avoids(member, source, now) || !this.hasFreeSlot(source)) return false
+    // The seed is slow where many want something of it, and is often the only one.
+    if (source !== seed && isLateFrom(member, source)) return false
+    const fair = Math.ceil(hosts.slotsOf(source) / members.size)
+    return awaitedFrom(member, source) < Math.max(SHARE_MIN, 1 + this.#transitAt(source), fair)
+  }
+
+  /** The same for one more piece in line at a source that is sending to the member. */
+  mayQueue(member: Member, source: HostId, now: number): boolean {
+    if (avoids(member, source, now) || isLateFrom(member, source) || isUnreliableWitness(member)) return false
+    const depth = this.#transitAt(source) + this.#lineFor(member)
+    return awaitedFrom(member, source) <= depth && this.#options.hosts.hasFreeSlot(source, depth)
+  }
+
+  #windowOf(member: Member): number {
+    const { hosts, members, pace, window } = this.#options
+    // Who is alone at the beginning may be the first of thousands, for whom the seed must have slots left.
+    if (members.size === 1 && member.held.count > 0) return Math.max(window, WINDOW_MAX)
+    return Math.max(window, pace.window(hosts.roundTripMsOf(member.host)))
+  }
+
+  /** Pieces that may be in line for the member. Nothing is, as long as others have nothing on their way at all. */
+  #lineFor(member: Member): number {
+    const { hasLines, hosts, pace, pieces, waiting } = this.#options
+    if (!hasLines || waiting.areStarving) return 0
+    return pace.line(hosts.roundTripMsOf(member.host), Math.max(0, pieces.copiedCount - member.covered.count))
+  }
+
+  /** Pieces asked of a peer beyond its slots: they are on their way, and take nothing of its link. The seed has as many slots as it needs. */
+  #transitAt(source: HostId): number {
+    const { hosts, pace, seed } = this.#options
+    return source === seed ? 0 : pace.window(hosts.roundTripMsOf(source)) - 1
+  }
+}

@@ -34,20 +34,27 @@ test('waiting some milliseconds too long each time costs no rate', () => {
 
 test('the first takes up to the burst wait for nothing, the next for what is owed', () => {
   const bucket = new TokenBucket(1_000_000, 0)
-  assert.equal(bucket.take(20_000, 0), 0)
+  assert.equal(bucket.take(100_000, 0), 0)
   assert.equal(bucket.take(500_000, 0), 500)
   assert.equal(bucket.take(0, 500), 0)
 })
 
+test('a short idle time is made good for entirely', () => {
+  const bucket = new TokenBucket(1_000_000, 0)
+  bucket.take(100_000, 0)
+  assert.equal(bucket.take(50_000, 30), 20)
+})
+
 test('idle time is worth one burst and no more', () => {
   const bucket = new TokenBucket(1_000_000, 0)
-  assert.equal(bucket.take(20_000, 3_600_000), 0)
+  bucket.take(100_000, 0)
+  assert.equal(bucket.take(100_000, 3_600_000), 0)
   assert.equal(bucket.take(1000, 3_600_000), 1)
 })
 
 test('a clock that steps back earns nothing when it comes forward again', () => {
   const bucket = new TokenBucket(1_000_000, 1000)
-  bucket.take(20_000, 1000)
+  bucket.take(100_000, 1000)
   assert.equal(bucket.take(10_000, 500), 10)
   assert.equal(bucket.take(0, 1000), 10)
 })

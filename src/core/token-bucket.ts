@@ -29,4 +29,8 @@ export class TokenBucket {
   }
 }
 
-const BURST_SECONDS = 0.02
+/**
+ * What an idle link may make good for afterwards. Peers that wait some 20 ms between two pieces for the next assignment would otherwise
+ * lose that share of their rate.
+ */
+const BURST_SECONDS = 0.1

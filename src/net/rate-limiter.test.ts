@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { FakeClock } from '../../test/support/fake-clock.ts'
 import { RateLimiter } from './rate-limiter.ts'
 
-/** 1000 bytes per second: a burst of 20 bytes, then one byte per millisecond. */
+/** 1000 bytes per second: a burst of 100 bytes, then one byte per millisecond. */
 function limiterAt1000(): { clock: FakeClock; limiter: RateLimiter } {
   const clock = new FakeClock()
   return { clock, limiter: new RateLimiter(1000, clock) }
@@ -15,14 +15,14 @@ async function settle(): Promise<void> {
 
 test('within the burst nothing is waited for, and no promise is made', () => {
   const { limiter } = limiterAt1000()
-  assert.equal(limiter.take(20), undefined)
+  assert.equal(limiter.take(100), undefined)
   assert.ok(limiter.take(1) instanceof Promise)
 })
 
 test('takers are served in their order, at the rate', async () => {
   const { clock, limiter } = limiterAt1000()
   const served: string[] = []
-  limiter.take(20)
+  limiter.take(100)
   for (const name of ['a', 'b', 'c'])
     void limiter.take(100)?.then(() => served.push(`${name}@${clock.now()}`))
   for (let step = 0; step < 400; step++) {
@@ -35,13 +35,16 @@ test('takers are served in their order, at the rate', async () => {
 
 test('a small taker waits for its turn only, not for the large ones behind it', async () => {
   const { clock, limiter } = limiterAt1000()
-  limiter.take(20)
+  limiter.take(100)
   let isServed = false
   void limiter.take(10)?.then(() => {
     isServed = true
   })
   void limiter.take(100_000)
-  clock.advance(10)
+  clock.advance(9)
+  await settle()
+  assert.equal(isServed, false)
+  clock.advance(1)
   await settle()
   assert.equal(isServed, true)
 })
@@ -69,7 +72,7 @@ test('the long-run rate is exact, even where timers are late', async () => {
 test('an aborted waiter leaves the line without costing the others its bytes', async () => {
   const { clock, limiter } = limiterAt1000()
   const abort = new AbortController()
-  limiter.take(20)
+  limiter.take(100)
   const first = limiter.take(100)
   const second = limiter.take(50_000, abort.signal)
   const third = limiter.take(100)
@@ -85,7 +88,7 @@ test('an aborted waiter leaves the line without costing the others its bytes', a
 test('the one in front may be aborted; its bytes stay taken', async () => {
   const { clock, limiter } = limiterAt1000()
   const abort = new AbortController()
-  limiter.take(20)
+  limiter.take(100)
   const first = limiter.take(100, abort.signal)
   const second = limiter.take(100)
   abort.abort(new Error('no more'))
@@ -98,13 +101,22 @@ test('the one in front may be aborted; its bytes stay taken', async () => {
 
 test('a new rate applies at once to those who wait', async () => {
   const { clock, limiter } = limiterAt1000()
-  limiter.take(20)
+  limiter.take(100)
   const taker = limiter.take(1_000_000)
+  let isServed = false
+  void taker?.then(() => {
+    isServed = true
+  })
   clock.advance(1000)
   limiter.rateBytesPerSecond = 1_000_000
   assert.equal(limiter.rateBytesPerSecond, 1_000_000)
-  clock.advance(1000)
-  await taker
+  // 999 000 bytes are owed, less the burst of the new rate.
+  clock.advance(898)
+  await settle()
+  assert.equal(isServed, false)
+  clock.advance(1)
+  await settle()
+  assert.equal(isServed, true)
   assert.equal(clock.timerCount, 0)
 })
 

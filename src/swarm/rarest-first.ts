@@ -61,7 +61,7 @@ const ZONE_SAMPLE = 4
 /** After so long without anything on its way, a member may have what its zone awaits already. */
 const ZONE_PATIENCE_MS = 2_000
 /** Pieces on their way into a zone at once, per member; few, so that each is there soon, and enough to fill its line. */
-const IMPORTS_PER_MEMBER = 1 / 8
+const IMPORTS_PER_MEMBER = 1 / 32
 const IMPORTS_MIN = 2
 
 function pick(view: SwarmView, member: Member, search: Search): Choice | null {

@@ -67,7 +67,7 @@ function makeSwarm(
 ): { swarm: TaskSwarm; joinMicroseconds: number } {
   const random = seededRandom(1)
   const hosts = new Hosts()
-  hosts.add(SEED, 16)
+  hosts.add(SEED, 64)
   const swarm = new TaskSwarm({ hosts, seed: SEED, random, window: 1, pieceLength: 1 }, pieces)
   for (let piece = 0; piece < pieces; piece++) swarm.offerSeedPiece(piece, 0)
   const startedAt = performance.now()

@@ -25,24 +25,22 @@ test('near by one piece at a time keeps a link busy, far away it takes more', ()
   }
 })
 
-test('a line is kept where pieces abound, and is longer where news take long', () => {
+test('a line is kept where pieces abound and waiting for news costs more than spreading later', () => {
   const table: [elapsedMs: number, roundTripMs: number, lacking: number, line: number][] = [
-    [84, 0.2, 15, 0],
-    [84, 0.2, 16, 1],
-    [84, 0.2, 200, 1],
+    [84, 0.2, 200, 0],
+    [35, 2, 15, 0],
+    [35, 2, 16, 1],
     [94, 10, 31, 1],
     [94, 10, 32, 2],
     [41, 40, 200, 4],
   ]
   for (const [elapsedMs, roundTripMs, lacking, expected] of table) {
-    assert.equal(
-      paceOf(elapsedMs, roundTripMs).line(roundTripMs, lacking),
-      expected,
-      `${elapsedMs} ms, ${lacking}`,
-    )
+    const line = paceOf(elapsedMs, roundTripMs).line(roundTripMs, { members: 255, pieces: 256, lacking })
+    assert.equal(line, expected, `${elapsedMs} ms, ${roundTripMs} ms, ${lacking} pieces`)
   }
 })
 
 test('before the first piece has come everybody is near', () => {
-  assert.deepEqual([new Pace().window(100), new Pace().line(100, 200)], [1, 1])
+  const swarm = { members: 2, pieces: 256, lacking: 200 }
+  assert.deepEqual([new Pace().window(100), new Pace().line(100, swarm)], [1, 0])
 })

@@ -1,5 +1,12 @@
 import { LINE_MAX, SLOT_MIN_MS, WINDOW_MAX } from './limits.ts'
 
+type Abundance = {
+  readonly members: number
+  readonly pieces: number
+  /** Pieces that others have or await, and the consumer does not. */
+  readonly lacking: number
+}
+
 /**
  * How many pieces a consumer needs on their way so that its link is never idle. When a piece has come, the news of it and the next
  * assignment take two round trips, which are nothing beside the transfer near by, and many transfers far away.
@@ -40,16 +47,14 @@ export class Pace {
   }
 
   /**
-   * Pieces in line at a source that is sending to the consumer already. A piece in line is one that nobody else is given, so there is a line
-   * only where pieces abound.
-   * @param lacking pieces that others have or await, and the consumer does not
+   * Pieces in line at a source that is sending to the consumer already. A piece in line is one that nobody else is given, and it spreads
+   * later, which a swarm pays for once per doubling. So there is a line only where the idle time is the greater cost, and pieces abound.
    */
-  line(roundTripMs: number, lacking: number): number {
-    return Math.min(
-      Math.floor(lacking / LACKING_PER_PIECE),
-      LINE_MAX,
-      1 + Math.round(STEPS * this.#idle(roundTripMs)),
-    )
+  line(roundTripMs: number, swarm: Abundance): number {
+    const idle = this.#idle(roundTripMs)
+    const spread = Math.log2(Math.max(2, swarm.members)) / Math.max(1, swarm.pieces)
+    if (idle < spread) return 0
+    return Math.min(Math.floor(swarm.lacking / LACKING_PER_PIECE), LINE_MAX, 1 + Math.round(STEPS * idle))
   }
 
   /** Transfers that the news and the next assignment take. */

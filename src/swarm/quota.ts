@@ -71,9 +71,11 @@ export class Quota {
 
   /** Pieces that may be in line for the member. Nothing is, as long as others have nothing on their way at all. */
   #lineFor(member: Member): number {
-    const { hasLines, hosts, pace, pieces, waiting } = this.#options
+    const { hasLines, hosts, members, pace, pieces, waiting } = this.#options
     if (!hasLines || waiting.areStarving) return 0
-    return pace.line(hosts.roundTripMsOf(member.host), Math.max(0, pieces.copiedCount - member.covered.count))
+    const lacking = Math.max(0, pieces.copiedCount - member.covered.count)
+    const swarm = { members: members.size, pieces: pieces.offeredCount, lacking }
+    return pace.line(hosts.roundTripMsOf(member.host), swarm)
   }
 
   /** Pieces asked of a peer beyond its slots: they are on their way, and take nothing of its link. The seed has as many slots as it needs. */

@@ -1,7 +1,7 @@
 import { Bitmap } from '../src/core/bitmap.ts'
-import { DIGEST_BYTES } from '../src/core/digest.ts'
 import { PIECE_COUNT_MAX, pieceCount } from '../src/core/piece-layout.ts'
 import type { Version } from '../src/core/version.ts'
+import { layoutMessage, packDigests } from '../src/supernode/layout-message.ts'
 import { readReport } from '../src/supernode/read-report.ts'
 import { SEED_HOST, Session } from '../src/supernode/session.ts'
 import { type HostId, Hosts } from '../src/swarm/hosts.ts'
@@ -276,28 +276,11 @@ export class SimSupernode {
   }
 
   #layout(pieces: number[]): SupernodeMessages['layout'] {
-    const { generation, layout, validator } = this.#version!
-    return {
-      type: 'layout',
-      taskId: TASK_ID,
-      generation,
-      lengthBytes: layout.lengthBytes,
-      pieceLength: layout.pieceLength,
-      token: this.#token(),
-      digest: null,
-      etag: validator.etag,
-      lastModified: validator.lastModified,
-      ...this.#packDigests(pieces),
-      inline: null,
-    }
+    return { ...layoutMessage(TASK_ID, this.#version!, this.#token()), ...this.#packDigests(pieces) }
   }
 
   #packDigests(pieces: number[]): { pieces: number[]; digests: Uint8Array } {
-    const digests = new Uint8Array(pieces.length * DIGEST_BYTES)
-    pieces.forEach((piece, i) => {
-      digests.set(digestOfValue(this.disk.read(piece)), i * DIGEST_BYTES)
-    })
-    return { pieces, digests }
+    return packDigests(pieces, piece => digestOfValue(this.disk.read(piece)))
   }
 
   #leave(host: HostId): void {

@@ -40,7 +40,7 @@ const SABOTAGES: readonly Sabotage[] = [
   {
     title: 'a slot is released early',
     path: 'src/swarm/task-swarm.ts',
-    from: 'slotUntil: now + this.#pace.slotMs',
+    from: 'slotUntil: now + this.#slotTime.ms',
     to: 'slotUntil: now + 10',
   },
   {

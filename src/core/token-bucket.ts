@@ -30,7 +30,7 @@ export class TokenBucket {
 }
 
 /**
- * What an idle link may make good for afterwards. Peers that wait some 20 ms between two pieces for the next assignment would otherwise
- * lose that share of their rate.
+ * What an idle link may make good for afterwards. Between two pieces a peer waits for the next assignment, on a busy host for several
+ * tens of milliseconds, and would otherwise lose that share of its rate.
  */
 const BURST_SECONDS = 0.1

@@ -38,7 +38,7 @@ export type PeerOptions = {
   readonly log: Log
 }
 
-/** Pieces sent at the same time: few, so that each is soon finished and shared on. */
+/** Pieces sent at the same time: one, so that each is soon finished and shared on. */
 const UPLOAD_SLOTS = 1
 const UPLOADS_MAX = 64
 const BUFFER_BYTES = 48 * 1024 * 1024

@@ -43,7 +43,7 @@ export type SupernodeOptions = {
   readonly advertiseIp: string | null
   /** Bytes per second that the piece server may send; null is no limit. */
   readonly uploadLimit: number | null
-  /** Pieces that the CDN sends at the same time. */
+  /** Pieces that the CDN sends at the same time; null lets it find out how many its link carries. */
   readonly uploadSlots: number | null
   readonly originTimeouts: Http1Timeouts
   readonly freshMs: number

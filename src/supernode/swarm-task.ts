@@ -1,6 +1,6 @@
 import { Bitmap } from '../core/bitmap.ts'
 import type { Caller } from '../core/caller.ts'
-import { DIGEST_BYTES, type Digest } from '../core/digest.ts'
+import type { Digest } from '../core/digest.ts'
 import { filterUrl } from '../core/filter-url.ts'
 import { PIECE_COUNT_MAX, pieceCount } from '../core/piece-layout.ts'
 import type { TaskId } from '../core/task-id.ts'
@@ -15,6 +15,7 @@ import type { Access, FetchedContent } from './access.ts'
 import { CdnCopy } from './cdn-copy.ts'
 import type { CdnFill, CdnObserver } from './cdn-fill.ts'
 import type { EventRecord, SwarmTrace } from './event-record.ts'
+import { layoutMessage, packDigests } from './layout-message.ts'
 import { readReport } from './read-report.ts'
 import { SEED_HOST, type Session } from './session.ts'
 import { claimsWhole, isOfVersion, versionShown } from './whole-claim.ts'
@@ -255,7 +256,7 @@ export class SwarmTask {
     if (!version || this.#copy.isBegun) return false
     if (!this.#isAwaited(announce)) return true
     this.#holders.set(session.host, announce)
-    session.send(this.#layout(version, this.#options.tokenFor(version, message)))
+    session.send(layoutMessage(this.taskId, version, this.#options.tokenFor(version, message)))
     return true
   }
 
@@ -297,34 +298,14 @@ export class SwarmTask {
   }
 
   #news(): SupernodeMessages['layout'] | null {
-    return this.#version && { ...this.#layout(this.#version, this.#token), digest: this.#digest }
-  }
-
-  /** Without digests. */
-  #layout({ generation, layout, validator }: Version, token: string): SupernodeMessages['layout'] {
-    return {
-      type: 'layout',
-      taskId: this.taskId,
-      generation,
-      lengthBytes: layout.lengthBytes,
-      pieceLength: layout.pieceLength,
-      token,
-      digest: null,
-      etag: validator.etag,
-      lastModified: validator.lastModified,
-      pieces: [],
-      digests: new Uint8Array(0),
-      inline: null,
-    }
+    return (
+      this.#version && { ...layoutMessage(this.taskId, this.#version, this.#token), digest: this.#digest }
+    )
   }
 
   #packDigests(pieces: number[]): { pieces: number[]; digests: Uint8Array } {
-    const known = this.#copy.fill!.run.digests
-    const digests = new Uint8Array(pieces.length * DIGEST_BYTES)
-    pieces.forEach((piece, i) => {
-      digests.set(known.get(piece)!, i * DIGEST_BYTES)
-    })
-    return { pieces, digests }
+    const { digests } = this.#copy.fill!.run
+    return packDigests(pieces, piece => digests.get(piece)!)
   }
 
   #broadcast(

@@ -8,9 +8,8 @@ export type HostId = number
 export type Shares = { readonly atSource: number; readonly atConsumer: number }
 
 type Host = {
-  slots: number
-  /** Null where the number of slots was given. */
-  readonly search: SlotSearch | null
+  /** How many there are, or the search for how many there should be. */
+  readonly upload: { readonly slots: number }
   /** There and back on the control channel. */
   roundTripMs: number
   load: number
@@ -43,8 +42,8 @@ export class Hosts {
   /** @param slots null lets them follow from how fast pieces come from the host */
   add(host: HostId, slots: number | null, roundTripMs = 0): void {
     assert(slots === null || slots >= 1, 'a host has at least one upload slot')
-    const search = slots === null ? new SlotSearch() : null
-    this.#hosts.set(host, { slots: slots ?? 1, search, roundTripMs, load: 0, count: 0, up: 0, down: 0 })
+    const upload = slots === null ? new SlotSearch() : { slots }
+    this.#hosts.set(host, { upload, roundTripMs, load: 0, count: 0, up: 0, down: 0 })
   }
 
   setRoundTrip(host: HostId, roundTripMs: number): void {
@@ -60,12 +59,12 @@ export class Hosts {
   hasFreeSlot(host: HostId, depth = 0): boolean {
     const entry = this.#hosts.get(host)
     if (entry === undefined) return false
-    const slots = entry.slots + depth
+    const slots = entry.upload.slots + depth
     return entry.load < slots && entry.count < COUNT_PER_SLOT * slots
   }
 
   slotsOf(host: HostId): number {
-    return this.#hosts.get(host)?.slots ?? 0
+    return this.#hosts.get(host)?.upload.slots ?? 0
   }
 
   roundTripMsOf(host: HostId): number {
@@ -75,17 +74,14 @@ export class Hosts {
   /** Share of the slots in use: 0 idle, 1 full. A host that is gone counts as full. */
   utilisation(host: HostId): number {
     const entry = this.#hosts.get(host)
-    return entry === undefined ? 1 : entry.load / entry.slots
+    return entry === undefined ? 1 : entry.load / entry.upload.slots
   }
 
   /** A piece has gone from `source` to `consumer`, and its slot is free again. */
   record(source: HostId, consumer: HostId, transfer: { bytes: number; elapsedMs: number }): void {
     const rate = transfer.bytes / Math.max(ELAPSED_MS_MIN, transfer.elapsedMs)
     const [from, to] = [this.#hosts.get(source), this.#hosts.get(consumer)]
-    if (from?.search) {
-      from.search.record(rate, to?.down ?? 0, from.load + 1)
-      from.slots = from.search.slots
-    }
+    if (from?.upload instanceof SlotSearch) from.upload.record(rate, to?.down ?? 0, from.load + 1)
     if (from) from.up = Math.max(rate, from.up * FADING)
     if (to) to.down = Math.max(rate, to.down * FADING)
   }

@@ -1,4 +1,4 @@
-/** Limits of a task's swarm, as far as the simulator checks them. */
+/** What holds in every swarm; the simulator checks it. */
 
 /** Pieces on their way to a consumer at once, where it is alone or far away; and in line for it behind those. */
 export const WINDOW_MAX = 8

@@ -1,8 +1,8 @@
 import type { HostId, Hosts } from './hosts.ts'
 import { OUTSTANDING_MAX, WINDOW_MAX } from './limits.ts'
 import { avoids, awaitedFrom, isLateFrom, isUnreliableWitness, type Member, onTimeLoad } from './member.ts'
-import type { Pace } from './pace.ts'
 import type { PieceTable } from './piece-table.ts'
+import type { Pipeline } from './pipeline.ts'
 import type { WaitingLine } from './waiting-line.ts'
 
 type QuotaOptions = {
@@ -14,7 +14,7 @@ type QuotaOptions = {
   readonly members: ReadonlyMap<HostId, Member>
   readonly pieces: PieceTable
   readonly waiting: WaitingLine
-  readonly pace: Pace
+  readonly pipeline: Pipeline
 }
 
 /** Pieces that a member may always ask of one source at once: one is sent while the next is asked for. */
@@ -63,24 +63,24 @@ export class Quota {
   }
 
   #windowOf(member: Member): number {
-    const { hosts, members, pace, window } = this.#options
+    const { hosts, members, pipeline, window } = this.#options
     // Who is alone at the beginning may be the first of thousands, for whom the seed must have slots left.
     if (members.size === 1 && member.held.count > 0) return Math.max(window, WINDOW_MAX)
-    return Math.max(window, pace.window(hosts.roundTripMsOf(member.host)))
+    return Math.max(window, pipeline.window(hosts.roundTripMsOf(member.host)))
   }
 
   /** Pieces that may be in line for the member. Nothing is, as long as others have nothing on their way at all. */
   #lineFor(member: Member): number {
-    const { hasLines, hosts, members, pace, pieces, waiting } = this.#options
-    if (!hasLines || waiting.areStarving) return 0
+    const { hasLines, hosts, members, pieces, pipeline, waiting } = this.#options
+    if (!hasLines || waiting.isAnybodyStarving) return 0
     const lacking = Math.max(0, pieces.copiedCount - member.covered.count)
     const swarm = { members: members.size, pieces: pieces.offeredCount, lacking }
-    return pace.line(hosts.roundTripMsOf(member.host), swarm)
+    return pipeline.line(hosts.roundTripMsOf(member.host), swarm)
   }
 
   /** Pieces asked of a peer beyond its slots: they are on their way, and take nothing of its link. The seed has as many slots as it needs. */
   #transitAt(source: HostId): number {
-    const { hosts, pace, seed } = this.#options
-    return source === seed ? 0 : pace.window(hosts.roundTripMsOf(source)) - 1
+    const { hosts, pipeline, seed } = this.#options
+    return source === seed ? 0 : pipeline.window(hosts.roundTripMsOf(source)) - 1
   }
 }

@@ -3,12 +3,13 @@ import type { Random } from '../core/random.ts'
 import { isAccusation, isDenial, pauseAfter } from './avoidance.ts'
 import type { HostId, Hosts } from './hosts.ts'
 import { avoid, avoids, isAwaiting, isLateOf, type Member, newMember } from './member.ts'
-import { Pace } from './pace.ts'
 import { PieceTable } from './piece-table.ts'
+import { Pipeline } from './pipeline.ts'
 import type { Policy, SwarmView } from './policy.ts'
 import { Quota } from './quota.ts'
 import { rarestFirst } from './rarest-first.ts'
 import { pickSecond } from './second-source.ts'
+import { SlotTime } from './slot-time.ts'
 import { SourceIndex } from './source-index.ts'
 import { WaitingLine } from './waiting-line.ts'
 
@@ -52,7 +53,8 @@ export class TaskSwarm {
   readonly #seed: HostId
   readonly #random: Random
   readonly #pieceLength: number
-  readonly #pace = new Pace()
+  readonly #pipeline = new Pipeline()
+  readonly #slotTime = new SlotTime()
   readonly #members = new Map<HostId, Member>()
   readonly #sources = new SourceIndex()
   readonly #waiting = new WaitingLine()
@@ -75,7 +77,7 @@ export class TaskSwarm {
       members: this.#members,
       pieces: this.#pieces,
       waiting: this.#waiting,
-      pace: this.#pace,
+      pipeline: this.#pipeline,
     })
     this.#view = this.#makeView()
   }
@@ -197,7 +199,8 @@ export class TaskSwarm {
     if (from) from.servedCount++
     member.receivedCount++
     if (elapsedMs === undefined) return
-    this.#pace.record(elapsedMs, this.#hosts.roundTripMsOf(member.host))
+    this.#slotTime.record(elapsedMs)
+    this.#pipeline.record(elapsedMs, this.#hosts.roundTripMsOf(member.host))
     this.#hosts.record(source, member.host, { bytes: this.#pieceLength, elapsedMs })
   }
 
@@ -276,7 +279,7 @@ export class TaskSwarm {
     for (const entry of member.outstanding) {
       if (now < entry.slotUntil) continue
       this.#freeSlot(entry)
-      this.#pace.expire()
+      this.#slotTime.expire()
       entry.isLate = true
     }
   }
@@ -324,11 +327,11 @@ export class TaskSwarm {
   #serve(member: Member, now: number): boolean {
     if (!this.#hasRoom(member)) return false
     const found = this.#quota.isFull(member)
-      ? this.#policy.pickNext?.(this.#view, member, now)
+      ? (this.#policy.pickNext?.(this.#view, member, now) ?? null)
       : (this.#policy.pick(this.#view, member, now) ?? pickSecond(this.#view, member, now))
     if (found) this.#assign(member, found, now)
     this.#await(member, found ? Number.POSITIVE_INFINITY : now)
-    return Boolean(found)
+    return found !== null
   }
 
   #hasRoom(member: Member): boolean {
@@ -351,7 +354,7 @@ export class TaskSwarm {
       shares,
       isImport,
       isLate: false,
-      slotUntil: now + this.#pace.slotMs,
+      slotUntil: now + this.#slotTime.ms,
     })
     if (member.slow.delete(piece)) member.hedged.add(piece)
     if (member.covered.add(piece)) this.#pieces.addCopy(piece, member.zone)

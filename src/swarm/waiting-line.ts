@@ -19,7 +19,7 @@ export class WaitingLine {
   }
 
   /** Whether somebody waits with nothing on its way. */
-  get areStarving(): boolean {
+  get isAnybodyStarving(): boolean {
     return this.#starving.size > 0
   }
 

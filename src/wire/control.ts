@@ -41,8 +41,10 @@ export const PEER_MESSAGES = {
       zone: orNull(text),
     },
   },
-  /** Joins a task's swarm, and says what is held already. Idempotent. `held` is Bitmap's form for `generation`. `lookAhead`
-   * is the number of pieces that a reader of unfinished content needs first, null without one. */
+  /**
+   * Joins a task's swarm, and says what is held already. Idempotent. `held` is Bitmap's form for `generation`. `lookAhead` is the number of
+   * pieces that a reader of unfinished content needs first, null without one.
+   */
   announce: {
     tag: 2,
     fields: {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Pace } from './pace.ts'
+import { Pipeline } from './pipeline.ts'
 
-function paceOf(elapsedMs: number, roundTripMs: number): Pace {
-  const pace = new Pace()
-  for (let i = 0; i < 100; i++) pace.record(elapsedMs, roundTripMs)
-  return pace
+function pipelineOf(elapsedMs: number, roundTripMs: number): Pipeline {
+  const pipeline = new Pipeline()
+  for (let i = 0; i < 100; i++) pipeline.record(elapsedMs, roundTripMs)
+  return pipeline
 }
 
 test('near by one piece at a time keeps a link busy, far away it takes more', () => {
@@ -18,7 +18,7 @@ test('near by one piece at a time keeps a link busy, far away it takes more', ()
   ]
   for (const [elapsedMs, roundTripMs, expected] of table) {
     assert.equal(
-      paceOf(elapsedMs, roundTripMs).window(roundTripMs),
+      pipelineOf(elapsedMs, roundTripMs).window(roundTripMs),
       expected,
       `${elapsedMs} ms, ${roundTripMs} ms`,
     )
@@ -35,12 +35,12 @@ test('a line is kept where pieces abound and waiting for news costs more than sp
     [41, 40, 200, 4],
   ]
   for (const [elapsedMs, roundTripMs, lacking, expected] of table) {
-    const line = paceOf(elapsedMs, roundTripMs).line(roundTripMs, { members: 255, pieces: 256, lacking })
+    const line = pipelineOf(elapsedMs, roundTripMs).line(roundTripMs, { members: 255, pieces: 256, lacking })
     assert.equal(line, expected, `${elapsedMs} ms, ${roundTripMs} ms, ${lacking} pieces`)
   }
 })
 
 test('before the first piece has come everybody is near', () => {
   const swarm = { members: 2, pieces: 256, lacking: 200 }
-  assert.deepEqual([new Pace().window(100), new Pace().line(100, swarm)], [1, 0])
+  assert.deepEqual([new Pipeline().window(100), new Pipeline().line(100, swarm)], [1, 0])
 })

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { seededRandom } from '../core/random.ts'
+import { Hosts } from './hosts.ts'
+import { type Assignment, TaskSwarm } from './task-swarm.ts'
+
+const SEED = 0
+
+/** Members 1…`members` that hold nothing, each with one slot and a window of one. */
+function newSwarm(options: { pieces: number; members: number; seedSlots: number; roundTripMs?: number }) {
+  const { pieces, members, seedSlots, roundTripMs = 0 } = options
+  const hosts = new Hosts()
+  hosts.add(SEED, seedSlots)
+  for (let host = 1; host <= members; host++) hosts.add(host, 1, roundTripMs)
+  const swarm = new TaskSwarm(
+    { hosts, seed: SEED, random: seededRandom(1), window: 1, pieceLength: 1 },
+    pieces,
+  )
+  return swarm
+}
+
+const upTo = (count: number) => Array.from({ length: count }, (_, piece) => piece)
+
+function finish(swarm: TaskSwarm, { consumer, piece, source }: Assignment, elapsedMs = 100): Assignment[] {
+  const nothing = { failed: [], released: [], slow: [], fromOrigin: [] }
+  swarm.report(consumer, { ...nothing, done: [{ piece, source, elapsedMs }] }, 0)
+  return swarm.takeAssignments()
+}
+
+test('who holds a piece that nobody else has gets no fresh one, where there are other sources', () => {
+  const swarm = newSwarm({ pieces: 4, members: 2, seedSlots: 2 })
+  for (const piece of upTo(4)) swarm.offerSeedPiece(piece, 0)
+  swarm.join(1, [], 0)
+  swarm.join(2, [], 0)
+  const [first, second] = swarm.takeAssignments()
+  assert.deepEqual([first.source, second.source], [SEED, SEED])
+  // Nobody else could give it anything.
+  const [third] = finish(swarm, first)
+  assert.equal(third.source, SEED)
+  assert.deepEqual(finish(swarm, second), [
+    { ...third, consumer: second.consumer, source: first.consumer, piece: first.piece },
+  ])
+})
+
+test('far away pieces are in line behind the same source, near by they are not', () => {
+  for (const [roundTripMs, isExpected] of [
+    [40, true],
+    [0, false],
+  ] as const) {
+    const swarm = newSwarm({ pieces: 200, members: 2, seedSlots: 1, roundTripMs })
+    swarm.join(1, upTo(200), 0)
+    for (const piece of upTo(200)) swarm.offerSeedPiece(piece, 0)
+    swarm.join(2, [], 0)
+    const [first] = swarm.takeAssignments()
+    assert.equal(first.source, 1)
+    const more = finish(swarm, first, 140)
+    assert.ok(more.every(({ consumer, source }) => consumer === 2 && source === 1))
+    assert.equal(more.length > 1, isExpected)
+  }
+})
+
+test('members that hold more than the seed offers are given all that it offers', () => {
+  const swarm = newSwarm({ pieces: 200, members: 2, seedSlots: 4, roundTripMs: 40 })
+  for (const host of [1, 2]) swarm.join(host, upTo(100), 0)
+  const offered = [150, 151, 152]
+  for (const piece of offered) swarm.offerSeedPiece(piece, 0)
+  const received = new Map<number, number[]>([1, 2].map(host => [host, []]))
+  const given = swarm.takeAssignments()
+  for (let next = given.shift(); next; next = given.shift()) {
+    received.get(next.consumer)!.push(next.piece)
+    given.push(...finish(swarm, next, 140))
+  }
+  for (const pieces of received.values()) assert.deepEqual(pieces.sort(), offered)
+})

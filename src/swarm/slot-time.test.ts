@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SlotTime } from './slot-time.ts'
+
+test('a slot lasts a few times as long as pieces take, within limits', () => {
+  const table: [elapsedMs: number, ms: number][] = [
+    [10, 250],
+    [200, 600],
+    [60_000, 15_000],
+  ]
+  for (const [elapsedMs, expected] of table) {
+    const time = new SlotTime()
+    for (let i = 0; i < 100; i++) time.record(elapsedMs)
+    assert.equal(Math.round(time.ms), expected)
+  }
+})
+
+test('while no piece comes each slot lasts twice as long as the last, until one comes', () => {
+  const time = new SlotTime()
+  const seen: number[] = []
+  for (let i = 0; i < 6; i++) {
+    seen.push(time.ms)
+    time.expire()
+  }
+  assert.deepEqual(seen, [1_000, 2_000, 4_000, 8_000, 15_000, 15_000])
+  time.record(200)
+  assert.equal(time.ms, 600)
+})

@@ -1,0 +1,32 @@
+import { SLOT_MIN_MS } from './limits.ts'
+
+/**
+ * For how long a piece on its way keeps a slot of its source: a few times as long as pieces take. Whoever is slow, never fetches or never
+ * says so must not keep the others waiting.
+ */
+export class SlotTime {
+  #usualMs = 0
+  /** Doubles with each slot that ends without its piece, until one comes. */
+  #patience = 1
+
+  get ms(): number {
+    const longMs = this.#usualMs === 0 ? UNKNOWN_MS : FACTOR * this.#usualMs
+    return Math.min(MAX_MS, Math.max(SLOT_MIN_MS, longMs) * this.#patience)
+  }
+
+  record(elapsedMs: number): void {
+    this.#usualMs += this.#usualMs === 0 ? elapsedMs : WEIGHT * (elapsedMs - this.#usualMs)
+    this.#patience = 1
+  }
+
+  /** A slot has ended without its piece. If they all do, the links are slower than is known, and more pieces at once make it worse. */
+  expire(): void {
+    this.#patience = Math.min(PATIENCE_MAX, 2 * this.#patience)
+  }
+}
+
+const WEIGHT = 1 / 16
+const FACTOR = 3
+const UNKNOWN_MS = 1_000
+const MAX_MS = 15_000
+const PATIENCE_MAX = 64

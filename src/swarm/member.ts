@@ -1,15 +1,16 @@
 import { Bitmap } from '../core/bitmap.ts'
 import type { HostId, Shares } from './hosts.ts'
 
-type Outstanding = {
+/** An assignment that has not ended. */
+export type Outstanding = {
   readonly piece: number
   readonly source: HostId
   readonly shares: Shares
-  /** From another zone, as all that comes from the seed. */
-  readonly isImport: boolean
+  /** The zone that it comes from; null for the seed, which is in none. */
+  readonly fromZone: number | null
   isLate: boolean
-  /** How long it occupies a slot of the source; infinite once it does not any more. */
-  slotUntil: number
+  /** How long it occupies a slot of the source at most. */
+  readonly slotUntil: number
 }
 
 type Avoided = { readonly until: number; readonly failures: number }
@@ -127,9 +128,18 @@ export function isIsolated(member: Member): boolean {
   return member.accusers.size >= Math.max(2, member.servedCount / FORGIVEN_PER_LIE)
 }
 
-/** It accuses everybody: its own memory, disk or intentions are bad, and only the seed is asked to serve it. */
+/** It accuses many for what it received: what it says about one more does not count against that one. */
 export function isUnreliableWitness(member: Member): boolean {
-  return member.accused.size >= Math.max(3, member.receivedCount / BELIEVED_PER_ACCUSATION)
+  return accusesAtLeast(member, 3)
+}
+
+/** It accuses everybody: its own memory, disk or intentions are bad, and only the seed is asked to serve it. */
+export function isUnreliableConsumer(member: Member): boolean {
+  return accusesAtLeast(member, 8)
+}
+
+function accusesAtLeast(member: Member, least: number): boolean {
+  return member.accused.size >= Math.max(least, member.receivedCount / BELIEVED_PER_ACCUSATION)
 }
 
 /** Right pieces for which one wrong one is bad luck of the source, or of the consumer. */

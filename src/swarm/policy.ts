@@ -19,6 +19,8 @@ export type SwarmView = {
   membersIn(zone: number): number
   /** Pieces on their way into the zone. */
   importsInto(zone: number): number
+  /** Pieces on their way from the zone to others. */
+  exportsFrom(zone: number): number
   freeSources(zone: number): SourceSet
   readonly quota: Quota
 }

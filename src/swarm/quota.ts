@@ -1,6 +1,6 @@
 import type { HostId, Hosts } from './hosts.ts'
 import { OUTSTANDING_MAX, WINDOW_MAX } from './limits.ts'
-import { avoids, awaitedFrom, isLateFrom, isUnreliableWitness, type Member, onTimeLoad } from './member.ts'
+import { avoids, awaitedFrom, isLateFrom, isUnreliableConsumer, type Member, onTimeLoad } from './member.ts'
 import type { PieceTable } from './piece-table.ts'
 import type { Pipeline } from './pipeline.ts'
 import type { WaitingLine } from './waiting-line.ts'
@@ -57,7 +57,8 @@ export class Quota {
 
   /** The same for one more piece in line at a source that is sending to the member. */
   mayQueue(member: Member, source: HostId, now: number): boolean {
-    if (avoids(member, source, now) || isLateFrom(member, source) || isUnreliableWitness(member)) return false
+    if (avoids(member, source, now) || isLateFrom(member, source) || isUnreliableConsumer(member))
+      return false
     const depth = this.#transitAt(source) + this.#lineFor(member)
     return awaitedFrom(member, source) <= depth && this.#options.hosts.hasFreeSlot(source, depth)
   }

@@ -42,6 +42,17 @@ test('who holds a piece that nobody else has gets no fresh one, where there are 
   ])
 })
 
+test('no more pieces leave a zone at once than its line carries', () => {
+  const swarm = newSwarm({ pieces: 10, members: 10, seedSlots: 1 })
+  for (const holder of [1, 2, 3, 4]) swarm.join(holder, upTo(10), 0, { zone: 0 })
+  for (const piece of upTo(10)) swarm.offerSeedPiece(piece, 0)
+  for (const consumer of [5, 6, 7, 8, 9, 10]) swarm.join(consumer, [], 0, { zone: consumer })
+  const leaving = swarm.takeAssignments().filter(({ source }) => source !== SEED)
+  assert.equal(leaving.length, 2)
+  const [next] = finish(swarm, leaving[0]).filter(({ source }) => [1, 2, 3, 4].includes(source))
+  assert.ok(next)
+})
+
 test('far away pieces are in line behind the same source, near by they are not', () => {
   for (const [roundTripMs, isExpected] of [
     [40, true],

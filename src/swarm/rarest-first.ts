@@ -1,6 +1,6 @@
 import type { Bitmap } from '../core/bitmap.ts'
 import { pickIndex } from '../core/random.ts'
-import { isIsolated, isUnreliableWitness, type Member, onTimeLoad } from './member.ts'
+import { isIsolated, isUnreliableConsumer, type Member, onTimeLoad } from './member.ts'
 import type { PieceTable } from './piece-table.ts'
 import type { Choice, Policy, SwarmView } from './policy.ts'
 
@@ -60,9 +60,13 @@ const SOURCE_SAMPLE = 8
 const ZONE_SAMPLE = 4
 /** After so long without anything on its way, a member may have what its zone awaits already. */
 const ZONE_PATIENCE_MS = 2_000
-/** Pieces on their way into a zone at once, per member; few, so that each is there soon, and enough to fill its line. */
-const IMPORTS_PER_MEMBER = 1 / 32
-const IMPORTS_MIN = 2
+/** Pieces on their way into a zone at once, and out of it, per member; few, so that each is there soon, and enough to fill its line. */
+const CROSSINGS_PER_MEMBER = 1 / 32
+const CROSSINGS_MIN = 2
+
+function crossingsMax(view: SwarmView, zone: number): number {
+  return Math.max(CROSSINGS_MIN, view.membersIn(zone) * CROSSINGS_PER_MEMBER)
+}
 
 function pick(view: SwarmView, member: Member, search: Search): Choice | null {
   return view.zones.length > 1 ? pickAcrossZones(view, member, search) : pickInOneZone(view, member, search)
@@ -76,8 +80,7 @@ function pickInOneZone(view: SwarmView, member: Member, search: Search): Choice 
 
 function pickAcrossZones(view: SwarmView, member: Member, search: Search): Choice | null {
   const { zone } = member
-  const importsMax = Math.max(IMPORTS_MIN, view.membersIn(zone) * IMPORTS_PER_MEMBER)
-  if (view.importsInto(zone) < importsMax) {
+  if (view.importsInto(zone) < crossingsMax(view, zone)) {
     const isNew = (piece: number) => view.pieces.copiesIn(zone, piece) === 0
     const imported = pickImport(view, member, { ...search, isWanted: both(isNew, search.isWanted) })
     if (imported) return imported
@@ -94,7 +97,8 @@ function pickImport(view: SwarmView, member: Member, search: Search): Choice | n
   const start = pickIndex(random, zones.length)
   for (let i = 0; i < Math.min(ZONE_SAMPLE, zones.length); i++) {
     const zone = zones[(start + i) % zones.length]
-    const found = zone === member.zone ? null : pickFromPeers(view, member, zone, search)
+    if (zone === member.zone || view.exportsFrom(zone) >= crossingsMax(view, zone)) continue
+    const found = pickFromPeers(view, member, zone, search)
     if (found) return found
   }
   return pickFromSeed(view, member, search)
@@ -120,7 +124,7 @@ function pickFromSeed(view: SwarmView, member: Member, { now, isWanted }: Search
 }
 
 function pickFromPeers(view: SwarmView, member: Member, zone: number, search: Search): Choice | null {
-  if (isUnreliableWitness(member)) return null
+  if (isUnreliableConsumer(member)) return null
   const near = { ...search, isWanted: both(search.isNear, search.isWanted) }
   return best(view, member, zone, near) ?? best(view, member, zone, search)
 }
@@ -146,8 +150,8 @@ function best(view: SwarmView, member: Member, zone: number, search: Search): Ch
 
 /** From a source of the same zone that is sending to the member already. */
 function pickNext(view: SwarmView, member: Member, search: Search): Choice | null {
-  for (const { source: host, isImport } of member.outstanding) {
-    const source = isImport ? undefined : view.memberOf(host)
+  for (const { source: host, fromZone } of member.outstanding) {
+    const source = fromZone === member.zone ? view.memberOf(host) : undefined
     if (!source || isIsolated(source) || !view.quota.mayQueue(member, host, search.now)) continue
     const piece = search.pickPiece(view.pieces, source.held, member.covered, search.isWanted)
     if (piece >= 0) return { piece, source: host }

@@ -27,6 +27,6 @@ export class SlotTime {
 
 const WEIGHT = 1 / 16
 const FACTOR = 3
-const UNKNOWN_MS = 1_000
+const UNKNOWN_MS = 250
 const MAX_MS = 15_000
 const PATIENCE_MAX = 64

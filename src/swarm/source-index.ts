@@ -10,6 +10,8 @@ type Zone = {
   members: number
   /** Pieces on their way into it. */
   imports: number
+  /** Pieces on their way from it to others. */
+  exports: number
 }
 
 /** Who holds something, and what goes on in each zone. */
@@ -23,11 +25,18 @@ export class SourceIndex {
   of(zone: number): Zone {
     let found = this.#byZone.get(zone)
     if (!found) {
-      found = { free: new SourceSet(), members: 0, imports: 0 }
+      found = { free: new SourceSet(), members: 0, imports: 0, exports: 0 }
       this.#byZone.set(zone, found)
       this.zones.push(zone)
     }
     return found
+  }
+
+  /** A piece is on its way into a zone, or not any more. */
+  countTransfer(from: number | null, to: number, change: 1 | -1): void {
+    if (from === to) return
+    this.of(to).imports += change
+    if (from !== null) this.of(from).exports += change
   }
 
   /** The member holds its first piece. */

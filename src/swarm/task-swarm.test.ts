@@ -188,6 +188,28 @@ describe('sources that fail', () => {
     assert.deepEqual(short(swarm.takeAssignments()), ['0: 0→4'])
   })
 
+  test('who accuses many is not believed about further ones', () => {
+    const { swarm } = newSwarm(1, { seedSlots: 1 })
+    const sources = [1, 2, 3, 4]
+    for (const source of sources) swarm.join(source, [0], 0)
+    swarm.offerSeedPiece(0, 0)
+    for (const accuser of [5, 6]) {
+      swarm.join(accuser, [], 0)
+      for (const _ of sources) {
+        const [lie] = swarm.takeAssignments()
+        assert.ok(sources.includes(lie.source))
+        swarm.report(accuser, failed(lie, 'DIGEST_MISMATCH'), 0)
+      }
+      const [right] = swarm.takeAssignments()
+      assert.equal(right.source, SEED)
+      swarm.report(accuser, reportOf({ done: [right] }), 0)
+      swarm.leave(accuser, 0)
+    }
+    swarm.join(7, [], 0)
+    const [assigned] = swarm.takeAssignments()
+    assert.ok(sources.includes(assigned.source))
+  })
+
   test('the seed is asked again soon, but ever more seldom while it goes on failing', () => {
     const { swarm } = newSwarm(1)
     swarm.offerSeedPiece(0, 0)
@@ -325,13 +347,28 @@ describe('members that take assignments and say nothing', () => {
     swarm.join(1, [], 0)
     swarm.join(2, [], 0)
     assert.ok(swarm.takeAssignments().every(({ consumer }) => consumer === 1))
-    swarm.tick(999)
+    swarm.tick(249)
     assert.deepEqual(swarm.takeAssignments(), [])
-    swarm.tick(1_000)
+    swarm.tick(250)
     assert.ok(swarm.takeAssignments().some(({ consumer }) => consumer === 2))
-    swarm.report(1, reportOf({ done: [{ piece: 0, source: SEED }] }), 1_001)
+    swarm.report(1, reportOf({ done: [{ piece: 0, source: SEED }] }), 251)
     swarm.dissolve()
     assert.equal(hosts.utilisation(SEED), 0)
+  })
+
+  test('make others wait no longer than their slots last, even between ticks', () => {
+    const { swarm } = newSwarm(8, { seedSlots: 1 })
+    offerAll(swarm, 8)
+    for (const host of [1, 2]) swarm.join(host, [], 0)
+    assert.deepEqual(
+      swarm.takeAssignments().map(({ consumer }) => consumer),
+      [1],
+    )
+    swarm.join(3, [], 250)
+    assert.deepEqual(
+      swarm.takeAssignments().map(({ consumer }) => consumer),
+      [2],
+    )
   })
 })
 

@@ -2,7 +2,16 @@ import type { ErrorCode } from '../core/error.ts'
 import type { Random } from '../core/random.ts'
 import { isAccusation, isDenial, pauseAfter } from './avoidance.ts'
 import type { HostId, Hosts } from './hosts.ts'
-import { avoid, avoids, isAwaiting, isLateOf, type Member, newMember } from './member.ts'
+import {
+  avoid,
+  avoids,
+  isAwaiting,
+  isLateOf,
+  isUnreliableWitness,
+  type Member,
+  newMember,
+  type Outstanding,
+} from './member.ts'
 import { PieceTable } from './piece-table.ts'
 import { Pipeline } from './pipeline.ts'
 import type { Policy, SwarmView } from './policy.ts'
@@ -62,6 +71,8 @@ export class TaskSwarm {
   readonly #policy: Policy
   readonly #quota: Quota
   readonly #view: SwarmView
+  /** What has a slot of its source. */
+  readonly #occupying = new Set<Outstanding>()
   #assignments: Assignment[] = []
 
   constructor(options: SwarmOptions, pieceCount: number | null) {
@@ -179,7 +190,7 @@ export class TaskSwarm {
 
   /** Time passes: avoided sources may be asked again, starving consumers are looked at again. */
   tick(now: number): void {
-    for (const member of this.#members.values()) this.#expireSlots(member, now)
+    for (const entry of this.#occupying) this.#expireSlot(entry, now)
     // Slots of a source may have been freed by another task.
     const { all } = this.#sources
     for (let i = 0; i < all.size; i++) {
@@ -222,7 +233,7 @@ export class TaskSwarm {
     if (at < 0) return false
     const [ended] = member.outstanding.splice(at, 1)
     this.#freeSlot(ended)
-    if (ended.isImport) this.#sources.of(member.zone).imports--
+    this.#sources.countTransfer(ended.fromZone, member.zone, -1)
     const isHedged = member.hedged.delete(piece)
     if (!isAwaiting(member, piece)) {
       member.slow.delete(piece)
@@ -236,8 +247,8 @@ export class TaskSwarm {
     if (!this.#settle(member, piece, source)) return
     const sourceMember = this.#members.get(source)
     if (isAccusation(code)) {
+      if (!isUnreliableWitness(member)) sourceMember?.accusers.add(member.host)
       member.accused.add(source)
-      sourceMember?.accusers.add(member.host)
     } else if (isDenial(code) && sourceMember) {
       const denials = (member.denials.get(source) ?? 0) + 1
       member.denials.set(source, denials)
@@ -265,7 +276,7 @@ export class TaskSwarm {
     this.#withdrawUntaken(host)
     for (const entry of member.outstanding) {
       this.#freeSlot(entry)
-      if (entry.isImport) this.#sources.of(member.zone).imports--
+      this.#sources.countTransfer(entry.fromZone, member.zone, -1)
     }
     for (const piece of member.covered.members()) this.#pieces.removeCopy(piece, member.zone)
     if (member.held.count > 0) this.#sources.delete(member)
@@ -275,18 +286,17 @@ export class TaskSwarm {
     return true
   }
 
-  #expireSlots(member: Member, now: number): void {
-    for (const entry of member.outstanding) {
-      if (now < entry.slotUntil) continue
-      this.#freeSlot(entry)
-      this.#slotTime.expire()
-      entry.isLate = true
-    }
+  /** Returns whether its time is over. */
+  #expireSlot(entry: Outstanding, now: number): boolean {
+    if (now < entry.slotUntil) return false
+    this.#freeSlot(entry)
+    this.#slotTime.expire()
+    entry.isLate = true
+    return true
   }
 
-  #freeSlot(entry: Member['outstanding'][number]): void {
-    if (entry.slotUntil === Number.POSITIVE_INFINITY) return
-    entry.slotUntil = Number.POSITIVE_INFINITY
+  #freeSlot(entry: Outstanding): void {
+    if (!this.#occupying.delete(entry)) return
     this.#hosts.free(entry.source, entry.shares.atSource)
     const source = this.#members.get(entry.source)
     if (source) this.#sources.noticeFree(source)
@@ -304,6 +314,7 @@ export class TaskSwarm {
       membersIn: zone => sources.of(zone).members,
       importsInto: zone => sources.of(zone).imports,
       memberOf: host => members.get(host),
+      exportsFrom: zone => sources.of(zone).exports,
       freeSources: zone => sources.of(zone).free,
       quota: this.#quota,
     }
@@ -320,6 +331,8 @@ export class TaskSwarm {
   }
 
   #feedHungry(now: number): void {
+    // As a rule what began first ends first; the next tick finds the others.
+    for (const entry of this.#occupying) if (!this.#expireSlot(entry, now)) break
     this.#waiting.feed(member => this.#serve(member, now))
   }
 
@@ -346,16 +359,11 @@ export class TaskSwarm {
 
   #assign(member: Member, { piece, source }: { piece: number; source: HostId }, now: number): void {
     const shares = this.#hosts.sharesOf(source, member.host)
-    const isImport = this.#members.get(source)?.zone !== member.zone
-    if (isImport) this.#sources.of(member.zone).imports++
-    member.outstanding.push({
-      piece,
-      source,
-      shares,
-      isImport,
-      isLate: false,
-      slotUntil: now + this.#slotTime.ms,
-    })
+    const fromZone = this.#members.get(source)?.zone ?? null
+    this.#sources.countTransfer(fromZone, member.zone, 1)
+    const entry = { piece, source, shares, fromZone, isLate: false, slotUntil: now + this.#slotTime.ms }
+    member.outstanding.push(entry)
+    this.#occupying.add(entry)
     if (member.slow.delete(piece)) member.hedged.add(piece)
     if (member.covered.add(piece)) this.#pieces.addCopy(piece, member.zone)
     this.#hosts.occupy(source, shares.atSource)

@@ -11,6 +11,10 @@ type Watched = {
   readonly right: { served: number; received: number }
 }
 
+function accusesAtLeast({ accused, right }: Watched, least: number): boolean {
+  return accused.size >= Math.max(least, right.received / 8)
+}
+
 /** Pieces in line at a source that sends to the same consumer already, where no transfer times are reported. */
 const LINE = 1
 /** For so long a piece on its way occupies a slot of its source, at least. */
@@ -79,8 +83,8 @@ export class SwarmWatch {
     for (const { piece, source, code } of report.failed) {
       if (!this.#settle(member, piece, source)) continue
       if (code === 'DIGEST_MISMATCH') {
+        if (!accusesAtLeast(member, 3)) this.#members.get(source)?.accusers.add(host)
         member.accused.add(source)
-        this.#members.get(source)?.accusers.add(host)
       }
       if (code === 'PIECE_NOT_HELD') this.#members.get(source)?.held.delete(piece)
     }
@@ -135,10 +139,7 @@ export class SwarmWatch {
       `${what}: the source is not isolated`,
     )
     assert.ok(!member.accused.has(source), `${what}: the consumer has not accused the source`)
-    assert.ok(
-      member.accused.size < Math.max(3, member.right.received / 8),
-      `${what}: an unreliable witness gets the seed only`,
-    )
+    assert.ok(!accusesAtLeast(member, 8), `${what}: who accuses everybody gets the seed only`)
   }
 
   /** The seed gives what nobody has or awaits; else only to those who have nothing on its way in time. */

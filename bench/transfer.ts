@@ -220,14 +220,14 @@ async function carefulReceive(plan: Plan, port: number): Promise<void> {
     pipelineDepth: plan.depth,
     idleCloseMs: 30_000,
     maxConnections: 16,
-    limiter: null,
   })
   const buffers = new BufferPool(128 * 2 ** 20)
   const output = await open(plan.output, 'w')
   const { signal } = new AbortController()
   await eachPiece(plan, async (start, end) => {
     const source = { host: '127.0.0.1', port, taskId: TASK, token: TOKEN }
-    const { buffer, bytes } = await client.fetch({ ...source, range: { start, end }, buffers, signal })
+    const range = { start, end }
+    const { buffer, bytes } = await client.fetch({ ...source, range, buffers, limiter: null, signal })
     await output.write(bytes, 0, bytes.length, start)
     buffers.release(buffer)
   })

@@ -1,8 +1,8 @@
 import type { ErrorCode } from '../src/core/error.ts'
 import type { Flow, Link, Network } from './network.ts'
 
-/** A consumer's request for one piece, as it arrives at the source. */
-type PieceQuestion = {
+/** A consumer that asks for one piece, as its request arrives at the source. */
+export type Asker = {
   readonly piece: number
   readonly bytes: number
   /** Names the generation that the consumer wants. */
@@ -11,12 +11,14 @@ type PieceQuestion = {
   readonly path: readonly Link[]
   onServed(value: number): void
   onRefused(code: ErrorCode): void
+  /** The source has died, perhaps so that nobody is told. */
+  onSourceGone(isSilent: boolean): void
 }
 
 /** Whoever asks beyond that is refused. */
 const WAITING_MAX = 1_024
 
-type Upload = { readonly question: PieceQuestion; flow: Flow | null; isOver: boolean }
+export type Upload = { readonly asker: Asker; flow: Flow | null; isOver: boolean }
 
 /** What a source sends: a few pieces at a time, in the order in which they were asked for; the others wait their turn. */
 export class SimDesk {
@@ -25,8 +27,10 @@ export class SimDesk {
   readonly #activeMax: number
   readonly #read: (piece: number, token: string) => number | ErrorCode
   readonly #onSend: (piece: number, active: number) => void
-  readonly #active = new Set<Upload>()
+  readonly #active: Upload[] = []
   readonly #waiting: Upload[] = []
+  /** Who has asked, and does not have the answer yet. */
+  readonly #askers: Asker[] = []
   sentBytes = 0
 
   constructor(options: {
@@ -44,27 +48,36 @@ export class SimDesk {
     this.#onSend = options.onSend
   }
 
-  /** The returned function breaks off. */
-  serve(question: PieceQuestion): () => void {
+  /** Returns null where too many wait already. */
+  serve(asker: Asker): Upload | null {
+    this.#askers.push(asker)
     if (this.#waiting.length >= WAITING_MAX) {
-      question.onRefused('SOURCE_BUSY')
-      return () => {}
+      asker.onRefused('SOURCE_BUSY')
+      return null
     }
-    const upload: Upload = { question, flow: null, isOver: false }
+    const upload: Upload = { asker, flow: null, isOver: false }
     this.#waiting.push(upload)
     this.#next()
-    return () => {
-      if (upload.isOver) return
-      this.#end(upload)
-      this.#next()
-    }
+    return upload
+  }
+
+  /** Breaks it off. */
+  giveUp(upload: Upload): void {
+    if (upload.isOver) return
+    this.#end(upload)
+    this.#next()
+  }
+
+  /** It has its answer, or does not want it any more. */
+  forget(asker: Asker): void {
+    remove(this.#askers, asker)
   }
 
   /** Every connection is reset: everything breaks off, and who asked notices. */
   reset(): void {
     for (const upload of [...this.#active, ...this.#waiting]) {
       this.#end(upload)
-      upload.question.onRefused('SOURCE_GONE')
+      upload.asker.onRefused('SOURCE_GONE')
     }
   }
 
@@ -73,34 +86,45 @@ export class SimDesk {
     for (const upload of [...this.#active, ...this.#waiting]) this.#end(upload)
   }
 
+  /** The process has died. */
+  tellGone(isSilent: boolean): void {
+    for (const asker of this.#askers.splice(0)) asker.onSourceGone(isSilent)
+  }
+
   #end(upload: Upload): void {
     upload.isOver = true
     if (upload.flow) this.sentBytes += this.#network.stop(upload.flow)
-    this.#active.delete(upload)
-    const at = this.#waiting.indexOf(upload)
-    if (at >= 0) this.#waiting.splice(at, 1)
+    remove(this.#active, upload)
+    remove(this.#waiting, upload)
   }
 
   #next(): void {
-    while (this.#active.size < this.#activeMax) {
+    while (this.#active.length < this.#activeMax) {
       const upload = this.#waiting.shift()
       if (!upload) return
-      const { piece, bytes, token, path, onServed, onRefused } = upload.question
+      const { asker } = upload
+      const { piece, bytes, token, path } = asker
       const value = this.#read(piece, token)
       if (typeof value === 'string') {
         upload.isOver = true
-        onRefused(value)
+        asker.onRefused(value)
         continue
       }
-      this.#active.add(upload)
-      this.#onSend(piece, this.#active.size)
+      this.#active.push(upload)
+      this.#onSend(piece, this.#active.length)
       upload.flow = this.#network.start([this.up, ...path], bytes, () => {
         upload.isOver = true
         this.sentBytes += bytes
-        this.#active.delete(upload)
-        onServed(value)
+        remove(this.#active, upload)
+        asker.onServed(value)
         this.#next()
       })
     }
   }
+}
+
+/** These lists are short, and keep their order. */
+function remove<T>(list: T[], entry: T): void {
+  const at = list.indexOf(entry)
+  if (at >= 0) list.splice(at, 1)
 }

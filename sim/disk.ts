@@ -83,10 +83,10 @@ export class SimDisk {
 /** Stands for SHA-256: equal for equal content, and as long. */
 export function digestOfValue(value: number): Uint8Array {
   const digest = new Uint8Array(DIGEST_BYTES)
-  new DataView(digest.buffer).setUint32(0, value)
+  for (let i = 0; i < 4; i++) digest[i] = value >>> (24 - 8 * i)
   return digest
 }
 
 export function valueInDigest(digest: Uint8Array): number {
-  return new DataView(digest.buffer, digest.byteOffset).getUint32(0)
+  return ((digest[0] << 24) | (digest[1] << 16) | (digest[2] << 8) | digest[3]) >>> 0
 }

@@ -1,13 +1,16 @@
-/** What is to happen, by time; what is due at the same time happens in the order in which it was scheduled. A binary heap. */
+/** What is to happen, by time; what is due at the same time happens in the order in which it was scheduled. */
 
-export type Scheduled = {
-  readonly at: number
-  readonly order: number
-  action: (() => void) | null
-}
+export type Scheduled = { action: (() => void) | null }
 
+const CAPACITY = 1_024
+/** Children of a place in the heap: a flat heap moves less, and the times of all children lie side by side. */
+const ARITY = 4
+
+/** A heap whose keys lie in arrays of plain numbers, so that finding the next event does not visit the events that wait. */
 export class EventQueue {
-  readonly #heap: Scheduled[] = []
+  #times = new Float64Array(CAPACITY)
+  #orders = new Float64Array(CAPACITY)
+  readonly #entries: Scheduled[] = []
   #now = 0
   #nextOrder = 0
 
@@ -17,7 +20,7 @@ export class EventQueue {
   }
 
   get isEmpty(): boolean {
-    return this.#heap.length === 0
+    return this.#entries.length === 0
   }
 
   /** Runs `action` after `delay` seconds. Setting its `action` to null cancels it. */
@@ -27,56 +30,85 @@ export class EventQueue {
 
   /** Runs `action` at `at`, or as soon as possible if that is past. */
   at(at: number, action: () => void): Scheduled {
-    const entry = { at: Math.max(at, this.#now), order: this.#nextOrder++, action }
-    this.#push(entry)
+    const entry = { action }
+    this.#push(Math.max(at, this.#now), entry)
     return entry
   }
 
   /** Runs what is next. Returns false if there was nothing. */
   step(): boolean {
-    for (;;) {
-      const next = this.#pop()
-      if (!next) return false
-      if (!next.action) continue
-      this.#now = next.at
-      next.action()
+    while (this.#entries.length > 0) {
+      const at = this.#times[0]
+      const { action } = this.#pop()
+      if (!action) continue
+      this.#now = at
+      action()
       return true
     }
+    return false
   }
 
-  #push(entry: Scheduled): void {
-    const heap = this.#heap
-    let at = heap.length
-    heap.push(entry)
+  #push(time: number, entry: Scheduled): void {
+    const entries = this.#entries
+    let at = entries.length
+    if (at === this.#times.length) this.#grow()
+    const times = this.#times
+    const orders = this.#orders
+    entries.push(entry)
     while (at > 0) {
-      const parent = (at - 1) >> 1
-      if (isBefore(heap[parent], entry)) break
-      heap[at] = heap[parent]
+      const parent = Math.floor((at - 1) / ARITY)
+      // What comes now was scheduled last, so that equal times need no look at the order.
+      if (times[parent] <= time) break
+      times[at] = times[parent]
+      orders[at] = orders[parent]
+      entries[at] = entries[parent]
       at = parent
     }
-    heap[at] = entry
+    times[at] = time
+    orders[at] = this.#nextOrder++
+    entries[at] = entry
   }
 
-  #pop(): Scheduled | null {
-    const heap = this.#heap
-    const first = heap[0]
-    const last = heap.pop()
-    if (!last || !first) return null
-    if (heap.length === 0) return first
+  #pop(): Scheduled {
+    const entries = this.#entries
+    const first = entries[0]
+    const entry = entries.pop()!
+    const length = entries.length
+    if (length === 0) return first
+    const times = this.#times
+    const orders = this.#orders
+    const time = times[length]
+    const order = orders[length]
     let at = 0
-    for (;;) {
-      let child = 2 * at + 1
-      if (child >= heap.length) break
-      if (child + 1 < heap.length && isBefore(heap[child + 1], heap[child])) child++
-      if (isBefore(last, heap[child])) break
-      heap[at] = heap[child]
+    for (let child = 1; child < length; child = ARITY * at + 1) {
+      const end = Math.min(child + ARITY, length)
+      for (let other = child + 1; other < end; other++) if (this.#isBefore(other, child)) child = other
+      if (time < times[child] || (time === times[child] && order < orders[child])) break
+      times[at] = times[child]
+      orders[at] = orders[child]
+      entries[at] = entries[child]
       at = child
     }
-    heap[at] = last
+    times[at] = time
+    orders[at] = order
+    entries[at] = entry
     return first
+  }
+
+  #isBefore(a: number, b: number): boolean {
+    const times = this.#times
+    const orders = this.#orders
+    return times[a] < times[b] || (times[a] === times[b] && orders[a] < orders[b])
+  }
+
+  #grow(): void {
+    this.#times = doubled(this.#times)
+    this.#orders = doubled(this.#orders)
   }
 }
 
-function isBefore(a: Scheduled, b: Scheduled): boolean {
-  return a.at < b.at || (a.at === b.at && a.order < b.order)
+function doubled(keys: Float64Array): Float64Array<ArrayBuffer> {
+  const larger = new Float64Array(2 * keys.length)
+  larger.set(keys)
+  return larger
 }

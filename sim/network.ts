@@ -27,6 +27,8 @@ export type Flow = {
   at: number
   dueAt: number
   onDone: (() => void) | null
+  /** Looks whether it is done. */
+  readonly wake: () => void
 }
 
 const TOLERANCE = 0.01
@@ -68,6 +70,7 @@ export class Network {
       at: this.#queue.now,
       dueAt: Number.POSITIVE_INFINITY,
       onDone,
+      wake: () => this.#wake(flow),
     }
     this.#flowCount++
     for (const link of links) {
@@ -125,7 +128,7 @@ export class Network {
     const level = fairLevel(link)
     for (const flow of link.flows) {
       flow.offers[flow.links.indexOf(link)] = level
-      const rate = Math.min(...flow.offers)
+      const rate = leastOf(flow.offers)
       if (Math.abs(rate - flow.rate) <= TOLERANCE * flow.rate) continue
       this.#setRate(flow, rate)
       for (const other of flow.links) if (other !== link) this.#soil(other)
@@ -143,18 +146,20 @@ export class Network {
   #wakeAt(flow: Flow, dueAt: number): void {
     flow.dueAt = dueAt
     if (dueAt === Number.POSITIVE_INFINITY) return
-    this.#queue.at(dueAt, () => {
-      if (flow.dueAt !== dueAt || !flow.onDone) return
-      this.#advance(flow)
-      if (flow.left > NOTHING) {
-        return this.#wakeAt(flow, flow.rate > 0 ? this.#queue.now + flow.left / flow.rate : Infinity)
-      }
-      flow.left = 0
-      const { onDone } = flow
-      this.#remove(flow)
-      this.#settle()
-      onDone()
-    })
+    this.#queue.at(dueAt, flow.wake)
+  }
+
+  #wake(flow: Flow): void {
+    if (flow.dueAt !== this.#queue.now || !flow.onDone) return
+    this.#advance(flow)
+    if (flow.left > NOTHING) {
+      return this.#wakeAt(flow, flow.rate > 0 ? this.#queue.now + flow.left / flow.rate : Infinity)
+    }
+    flow.left = 0
+    const { onDone } = flow
+    this.#remove(flow)
+    this.#settle()
+    onDone()
   }
 
   #advance(flow: Flow): void {
@@ -186,6 +191,12 @@ function demandOf({ links, offers }: Flow, link: Link): number {
   let demand = Number.POSITIVE_INFINITY
   for (let i = 0; i < links.length; i++) if (links[i] !== link && offers[i] < demand) demand = offers[i]
   return demand
+}
+
+function leastOf(offers: readonly number[]): number {
+  let least = Number.POSITIVE_INFINITY
+  for (const offer of offers) if (offer < least) least = offer
+  return least
 }
 
 function ascending(a: number, b: number): number {

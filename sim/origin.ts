@@ -33,6 +33,7 @@ const ANSWER_SECONDS = 0.02
 export class SimOrigin {
   readonly plan: OriginPlan
   readonly link: Link
+  readonly layout: PieceLayout & { lengthBytes: number }
   /** Share of requests that fail, half of them at once and half in mid-body. */
   failureRate = 0
   /** Body bytes sent, by whom they were read. */
@@ -54,6 +55,9 @@ export class SimOrigin {
   ) {
     this.plan = plan
     this.link = newLink(plan.rateBytesPerSecond)
+    const { lengthBytes, pieceLength, hasLength } = plan
+    const chosen = layoutFor(hasLength ? lengthBytes : null)
+    this.layout = { lengthBytes, pieceLength: pieceLength ?? chosen.pieceLength }
     this.#queue = outside.queue
     this.#network = outside.network
     this.#random = outside.random
@@ -64,12 +68,6 @@ export class SimOrigin {
   get version(): Version {
     const { hasLength } = this.plan
     return versionOf(this.#generation, hasLength ? this.layout : { ...this.layout, lengthBytes: null })
-  }
-
-  get layout(): PieceLayout & { lengthBytes: number } {
-    const { lengthBytes, pieceLength, hasLength } = this.plan
-    const layout = layoutFor(hasLength ? lengthBytes : null)
-    return { lengthBytes, pieceLength: pieceLength ?? layout.pieceLength }
   }
 
   get totalSentBytes(): number {

@@ -44,10 +44,11 @@ export class PeerChannel implements SimChannel {
     const encoded = encodePeerMessage(message)
     this.#world.watch.onMessage(message.type, encoded)
     this.#lastUp = Math.max(this.#lastUp, this.#world.queue.now + this.#world.latency())
+    const isLast = message.type === 'leave'
     this.#world.queue.at(this.#lastUp, () => {
       if (!this.supernode.isAlive || this.supernode.life !== this.#supernodeLife) return
       if (this.#isLost(this.peerName, this.supernode.name)) return
-      if (!this.#isClosed || message.type === 'leave') this.supernode.onMessage(this, encoded)
+      if (!this.#isClosed || isLast) this.supernode.onMessage(this, encoded)
     })
   }
 
@@ -88,7 +89,9 @@ export class PeerChannel implements SimChannel {
   sourcesIn(message: SupernodeMessages['assign']): { piece: number; source: string }[] {
     const { sources, pieces } = message
     for (let i = 0; i + 2 < sources.length; i += 3) {
-      this.#sources.name(Number(sources[i]), `${sources[i + 1]}:${sources[i + 2]}`)
+      const source = `${sources[i + 1]}:${sources[i + 2]}`
+      // All who know a source share one copy of its name.
+      this.#sources.name(Number(sources[i]), this.#world.sourceNamed(source)?.name ?? source)
     }
     const assigned: { piece: number; source: string }[] = []
     for (let i = 0; i + 1 < pieces.length; i += 2) {

@@ -1,7 +1,7 @@
 import { type ErrorCode, isErrorCode } from '../src/core/error.ts'
 import { Backoff } from '../src/peer/backoff.ts'
 import type { TaskRequest } from '../src/peer/engine.ts'
-import { announceMessage, digestsIn, reportMessage, versionIn } from '../src/peer/translate.ts'
+import { announceMessage, digestsIn, originShareIn, reportMessage, versionIn } from '../src/peer/translate.ts'
 import { isEmptyReport } from '../src/transfer/report-batch.ts'
 import { decodeSupernodeMessage, type SupernodeMessage } from '../src/wire/control.ts'
 import { SimDesk } from './desk.ts'
@@ -328,7 +328,7 @@ export class SimPeer {
         this.#token = message.token
         if (version.layout.lengthBytes !== null) this.#growTo(this.#world.pieceCount)
         const knownDigests = this.#learnDigests(message)
-        return run.send({ type: 'layout', version, digest: null, knownDigests })
+        return run.send({ type: 'layout', version, digest: null, knownDigests, ...originShareIn(message) })
       }
       case 'digests':
         return run.send({ type: 'digests', pieces: this.#learnDigests(message) })

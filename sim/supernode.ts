@@ -2,6 +2,7 @@ import { Bitmap } from '../src/core/bitmap.ts'
 import { PIECE_COUNT_MAX, pieceCount } from '../src/core/piece-layout.ts'
 import type { Version } from '../src/core/version.ts'
 import { layoutMessage, packDigests } from '../src/supernode/layout-message.ts'
+import { OriginRanks } from '../src/supernode/origin-ranks.ts'
 import { readReport } from '../src/supernode/read-report.ts'
 import { SEED_HOST, Session } from '../src/supernode/session.ts'
 import { type HostId, Hosts } from '../src/swarm/hosts.ts'
@@ -22,6 +23,7 @@ import type { World } from './world.ts'
 const TICK_SECONDS = 0.25
 const FILL_TICK_SECONDS = 0.2
 const STATUS_EVERY_TICKS = 8
+const ORIGIN_READERS = 3
 
 /** The other end of a channel, as the supernode sees it. */
 export type SimChannel = {
@@ -44,6 +46,7 @@ export class SimSupernode {
   readonly #zones = new Zones()
   readonly #sessions = new Map<HostId, Session>()
   readonly #hostOf = new Map<SimChannel, HostId>()
+  #ranks = new OriginRanks()
   #life = 0
   #nextHost: HostId = SEED_HOST + 1
   #run: SimRun | null = null
@@ -162,6 +165,7 @@ export class SimSupernode {
   /** Starts as the product does: with an empty swarm; the CDN asks the origin when somebody wants the task. */
   #begin(): void {
     this.hosts = new Hosts()
+    this.#ranks = new OriginRanks()
     this.hosts.add(SEED_HOST, this.#plan.limits?.seedSlots ?? this.#world.scenario.seedSlots)
   }
 
@@ -261,7 +265,12 @@ export class SimSupernode {
     const swarm = this.#swarm
     const version = this.#version
     if (!swarm || !version || !session.isOpen) return
-    session.send(this.#layout([...this.disk.journal.members()]))
+    const originRank = this.#ranks.rankOf(session.host)
+    session.send({
+      ...this.#layout([...this.disk.journal.members()]),
+      originRank,
+      originReaders: ORIGIN_READERS,
+    })
     const isSame =
       message.generation === version.generation && message.pieceLength === version.layout.pieceLength
     const size = Math.min(swarm.pieceCount ?? message.held.length * 8, PIECE_COUNT_MAX)
@@ -285,6 +294,7 @@ export class SimSupernode {
 
   #leave(host: HostId): void {
     this.#world.watch.onLeft(this, host)
+    this.#ranks.giveBack(host)
     this.#waiting = this.#waiting.filter(({ session }) => session.host !== host)
     this.#swarm?.leave(host, this.clock.now())
     this.#flushSoon()

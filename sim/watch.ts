@@ -66,7 +66,7 @@ export class Watch {
 
   /** A source begins to send. */
   onUpload(source: string, piece: number, active: number): void {
-    this.#mixWords(`${source} sends ${piece}`)
+    this.#mixWords(source, ' sends ', String(piece))
     this.onlooker?.onUpload(source, active)
   }
 
@@ -87,7 +87,7 @@ export class Watch {
 
   onReceived(peer: SimPeer, piece: number, from: { source: string; value: number }): void {
     const { source, value } = from
-    this.#mixWords(`${peer.address} has ${piece} of ${source}`)
+    this.#mixWords(peer.address, ' has ', String(piece), ' of ', source)
     this.onlooker?.onReceived(peer, piece, value)
   }
 
@@ -126,9 +126,13 @@ export class Watch {
     this.#world.endIfDone()
   }
 
-  #mixWords(words: string): void {
-    let mixed = words.length
-    for (let i = 0; i < words.length; i++) mixed = Math.imul(mixed ^ words.charCodeAt(i), 0x01000193)
+  /** As if the words were one. */
+  #mixWords(...words: string[]): void {
+    let mixed = 0
+    for (const word of words) mixed += word.length
+    for (const word of words) {
+      for (let i = 0; i < word.length; i++) mixed = Math.imul(mixed ^ word.charCodeAt(i), 0x01000193)
+    }
     this.#mix(mixed)
   }
 

@@ -12,7 +12,7 @@ import { SimSupernode } from './supernode.ts'
 import { Watch } from './watch.ts'
 
 /** Any process that others fetch from. */
-type Source = SimPeer | SimSupernode
+export type Source = SimPeer | SimSupernode
 
 /** One simulated world. All of it follows from the scenario and its seed. */
 export class World {
@@ -22,6 +22,7 @@ export class World {
   readonly queue = new EventQueue()
   readonly network = new Network(this.queue)
   readonly origin: SimOrigin
+  readonly pieceCount: number
   readonly supernodes: SimSupernode[] = []
   readonly peers: SimPeer[] = []
   readonly watch: Watch
@@ -33,10 +34,10 @@ export class World {
   /** One way, for all, seconds. */
   extraLatency = 0
   readonly #streams = new Map<string, Random>()
+  readonly #latencyChance: Random
   readonly #zoneLinks: { in: Link; out: Link }[] = []
   readonly #byName = new Map<string, Source>()
   readonly #channels = new Set<PeerChannel>()
-  readonly #deathWatchers = new Map<string, Set<(isSilent: boolean) => void>>()
   /** Until when what the one host sends to the other is lost. */
   readonly #cuts = new Map<string, number>()
   /** Peers move to the next supernode when theirs is gone. */
@@ -57,15 +58,13 @@ export class World {
         onPiece: (reader, piece) => this.watch.onOrigin(reader, piece),
       },
     )
+    this.pieceCount = pieceCount(this.origin.layout)
+    this.#latencyChance = this.chance('latency')
     for (let zone = 0; zone < scenario.zones; zone++) {
       this.#zoneLinks.push({ in: newLink(scenario.zoneRate), out: newLink(scenario.zoneRate) })
     }
     for (let i = 0; i < scenario.supernodes; i++) this.#addSupernode(i)
     for (let i = 1; i <= scenario.peers; i++) this.#addPeer(i, cast?.[i - 1])
-  }
-
-  get pieceCount(): number {
-    return pieceCount(this.origin.layout)
   }
 
   /** A stream of chance with a name: what one part draws does not change what another does. */
@@ -88,7 +87,7 @@ export class World {
   /** One way, seconds. */
   latency(): number {
     const { latencySeconds, jitterSeconds } = this.scenario
-    return latencySeconds + this.extraLatency + jitterSeconds * this.chance('latency').next()
+    return latencySeconds + this.extraLatency + jitterSeconds * this.#latencyChance.next()
   }
 
   /** Whether a piece is damaged on its way. */
@@ -144,16 +143,6 @@ export class World {
     return path
   }
 
-  onDeath(name: string, watcher: (isSilent: boolean) => void): () => void {
-    let watchers = this.#deathWatchers.get(name)
-    if (!watchers) {
-      watchers = new Set()
-      this.#deathWatchers.set(name, watchers)
-    }
-    watchers.add(watcher)
-    return () => watchers.delete(watcher)
-  }
-
   channelOpened(channel: PeerChannel): void {
     this.#channels.add(channel)
   }
@@ -174,9 +163,7 @@ export class World {
           channel.breakDown(isSilent ? this.scenario.lossSeconds : this.latency())
       }
     }
-    const watchers = this.#deathWatchers.get(name)
-    this.#deathWatchers.delete(name)
-    for (const watcher of watchers ?? []) watcher(isSilent)
+    victim.desk.tellGone(isSilent)
   }
 
   /** Runs until every peer is done, nothing happens any more, or the scenario's limit is reached. */

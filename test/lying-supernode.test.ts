@@ -37,6 +37,8 @@ function layout(
     pieces: [],
     digests: new Uint8Array(0),
     inline: null,
+    originRank: null,
+    originReaders: null,
     ...changes,
   }
 }

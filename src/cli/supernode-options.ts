@@ -21,6 +21,7 @@ export type SupernodeSettings = {
   advertiseIp?: string
   uploadLimit?: number
   uploadSlots?: number
+  originReaders?: number
   record?: string
 }
 
@@ -42,10 +43,12 @@ const settingsFile = z.strictObject({
   advertiseIp: z.string().optional(),
   uploadLimit: rate.optional(),
   uploadSlots: z.int().min(1).max(1024).optional(),
+  originReaders: z.int().min(1).max(1024).optional(),
   record: z.string().optional(),
 })
 
 const FRESH_MS = 1_000
+const ORIGIN_READERS = 3
 
 /** @throws DragonflyError CONFIG_INVALID */
 export async function readSettings(file: string): Promise<SupernodeSettings> {
@@ -77,6 +80,7 @@ export function compileSupernodeOptions(settings: SupernodeSettings): SupernodeO
     advertiseIp: settings.advertiseIp ?? null,
     uploadLimit: settings.uploadLimit ?? null,
     uploadSlots: settings.uploadSlots ?? null,
+    originReaders: settings.originReaders ?? ORIGIN_READERS,
     originTimeouts: ORIGIN_TIMEOUTS,
     freshMs: FRESH_MS,
     recordFile: settings.record === undefined ? null : path.resolve(settings.record),

@@ -1,9 +1,8 @@
 import { assert } from './assert.ts'
 
-/** A set of piece indices with O(1) membership and a running count. Bit i of byte ⌊i/8⌋, least significant first. */
+/** A set of piece indices with O(1) membership and a running count. */
 export class Bitmap {
-  #bytes: Uint8Array
-  /** The same memory, so that sets are compared 32 indices at a time. */
+  /** Bit i of word ⌊i/32⌋, least significant first; what lies beyond the size is zero. Sets are compared 32 indices at a time. */
   #words: Uint32Array
   #size: number
   #count = 0
@@ -12,8 +11,7 @@ export class Bitmap {
   constructor(size: number) {
     assert(Number.isInteger(size) && size >= 0, 'bitmap size is a natural number')
     this.#size = size
-    this.#words = new Uint32Array((size + 31) >> 5)
-    this.#bytes = new Uint8Array(this.#words.buffer, 0, (size + 7) >> 3)
+    this.#words = new Uint32Array((size + 31) >>> 5)
   }
 
   /** Reads `encode()`'s form. Bits beyond `size` are ignored, missing bytes are zero. */
@@ -38,14 +36,14 @@ export class Bitmap {
   }
 
   has(index: number): boolean {
-    return index < this.#size && ((this.#bytes[index >> 3] >> (index & 7)) & 1) === 1
+    return index < this.#size && ((this.#words[index >>> 5] >>> (index & 31)) & 1) === 1
   }
 
   /** Returns whether the index was new. */
   add(index: number): boolean {
     assert(index >= 0 && index < this.#size, 'bitmap index is in range')
     if (this.has(index)) return false
-    this.#bytes[index >> 3] |= 1 << (index & 7)
+    this.#words[index >>> 5] |= 1 << (index & 31)
     this.#count++
     return true
   }
@@ -53,7 +51,7 @@ export class Bitmap {
   /** Returns whether the index was there. */
   delete(index: number): boolean {
     if (!this.has(index)) return false
-    this.#bytes[index >> 3] &= ~(1 << (index & 7))
+    this.#words[index >>> 5] &= ~(1 << (index & 31))
     this.#count--
     return true
   }
@@ -61,28 +59,25 @@ export class Bitmap {
   /** Grows or shrinks to `size`; members beyond the new size are dropped. */
   resize(size: number): void {
     for (let index = size; index < this.#size; index++) this.delete(index)
-    const words = new Uint32Array((size + 31) >> 5)
-    const bytes = new Uint8Array(words.buffer, 0, (size + 7) >> 3)
-    bytes.set(this.#bytes.subarray(0, Math.min(bytes.length, this.#bytes.length)))
+    const words = new Uint32Array((size + 31) >>> 5)
+    for (let i = 0; i < Math.min(words.length, this.#words.length); i++) words[i] = this.#words[i]
     this.#words = words
-    this.#bytes = bytes
     this.#size = size
   }
 
   /** First index ≥ `from` that is not a member, or `size`. */
   firstMissing(from = 0): number {
-    let index = from
-    while (index < this.#size) {
-      if ((index & 7) === 0 && this.#bytes[index >> 3] === 0xff) index += 8
-      else if (this.has(index)) index++
-      else return index
-    }
-    return this.#size
+    if (from >= this.#size) return this.#size
+    let at = from >>> 5
+    let bits = ~this.#words[at] & (-1 << (from & 31))
+    while (bits === 0 && ++at < this.#words.length) bits = ~this.#words[at]
+    return bits === 0 ? this.#size : Math.min(this.#size, lowestIn(at, bits))
   }
 
   /** Whether it has a member that `other` lacks. */
   hasBeyond(other: Bitmap): boolean {
-    const [ours, theirs] = [this.#words, other.#words]
+    const ours = this.#words
+    const theirs = other.#words
     const common = Math.min(ours.length, theirs.length)
     for (let i = 0; i < common; i++) if ((ours[i] & ~theirs[i]) !== 0) return true
     for (let i = common; i < ours.length; i++) if (ours[i] !== 0) return true
@@ -91,13 +86,11 @@ export class Bitmap {
 
   /** First index ≥ `from` that is a member, or `size`. */
   firstHeld(from = 0): number {
-    let index = from
-    while (index < this.#size) {
-      if ((index & 7) === 0 && this.#bytes[index >> 3] === 0) index += 8
-      else if (!this.has(index)) index++
-      else return index
-    }
-    return this.#size
+    if (from >= this.#size) return this.#size
+    let at = from >>> 5
+    let bits = this.#words[at] & (-1 << (from & 31))
+    while (bits === 0 && ++at < this.#words.length) bits = this.#words[at]
+    return bits === 0 ? this.#size : lowestIn(at, bits)
   }
 
   /** The members, ascending. */
@@ -105,7 +98,15 @@ export class Bitmap {
     for (let index = this.firstHeld(); index < this.#size; index = this.firstHeld(index + 1)) yield index
   }
 
+  /** Bit i of byte ⌊i/8⌋, least significant first. */
   encode(): Uint8Array {
-    return this.#bytes.slice()
+    const bytes = new Uint8Array((this.#size + 7) >>> 3)
+    for (let i = 0; i < bytes.length; i++) bytes[i] = this.#words[i >>> 2] >>> (8 * (i & 3))
+    return bytes
   }
+}
+
+/** The index of the lowest bit that is set in this word. */
+function lowestIn(word: number, bits: number): number {
+  return 32 * word + 31 - Math.clz32(bits & -bits)
 }

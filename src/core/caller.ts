@@ -1,4 +1,5 @@
 import { redactUrl } from './filter-url.ts'
+import { readTaskUrl, writeTaskUrl } from './task-url.ts'
 
 /** What a request shows to the origin: all by which the origin may decide whom it lets in, and to what. */
 export type Caller = { readonly url: string; readonly headers: readonly (readonly [string, string])[] }
@@ -11,10 +12,10 @@ export function isSameCaller(a: Caller, b: Caller): boolean {
   return shownBy(a) === shownBy(b)
 }
 
-/** One text for all that the request shows. It may hold credentials. */
+/** One text for all that the request shows, and how its URL is to be read. It may hold credentials. */
 export function shownBy({ url, headers }: Caller): string {
   const plain = headers.map(([name, value]) => [name.toLowerCase(), value.trim()])
-  return JSON.stringify([withoutFragment(url), plain])
+  return JSON.stringify([writeTaskUrl(url, readTaskUrl(url)), plain])
 }
 
 /** Whether the request shows its URL and nothing else, and nothing secret in it: no user, no signature, no token. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { formatDuration, parseDuration } from './duration.ts'
+import { formatDuration, formatExactDuration, parseDuration } from './duration.ts'
 
 test('durations read like Go’s', () => {
   const table: [text: string, ms: number][] = [
@@ -13,6 +13,11 @@ test('durations read like Go’s', () => {
     ['3m0s', 180_000],
     ['1h', 3_600_000],
     ['1h30m5s250ms', 5_405_250],
+    ['1h2m3.5s', 3_723_500],
+    ['300ms', 300],
+    ['250us', 0.25],
+    ['250µs', 0.25],
+    ['500000ns', 0.5],
     [' 5s ', 5000],
   ]
   for (const [text, ms] of table) assert.equal(parseDuration(text), ms, text)
@@ -62,4 +67,21 @@ test('durations are shown with two units at most', () => {
     [90_000_000, '25h0m'],
   ]
   for (const [ms, text] of table) assert.equal(formatDuration(ms), text)
+})
+
+test('an exact duration is written like Go’s, and reads back as the same', () => {
+  const table: [ms: number, text: string][] = [
+    [0, '0s'],
+    [500, '500ms'],
+    [1500, '1.5s'],
+    [180_000, '3m0s'],
+    [3_600_000, '1h0m0s'],
+    [3_723_500, '1h2m3.5s'],
+  ]
+  for (const [ms, text] of table) assert.equal(formatExactDuration(ms), text)
+  fc.assert(
+    fc.property(fc.nat(1e12), ms => {
+      assert.equal(Math.round(parseDuration(formatExactDuration(ms))), ms)
+    }),
+  )
 })

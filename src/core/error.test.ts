@@ -10,14 +10,18 @@ test('every failure has an exit status that a shell can see', () => {
   }
 })
 
-test('exit statuses group by cause', () => {
+test('exit statuses group by cause, and are those of dfget 1.x where it told causes apart', () => {
   const groups: [prefix: RegExp, from: number, to: number][] = [
-    [/^(USAGE|CONFIG_)/, 1, 1],
+    [/^(USAGE|CONFIG_|OUTPUT_)/, 1, 1],
+    [/^INTERNAL$/, 2, 2],
+    [/^HOME_UNUSABLE$/, 77, 77],
+    [/^USER_UNKNOWN$/, 78, 78],
+    [/^REGISTRATION_REFUSED$/, 79, 79],
+    [/^DOWNLOAD_TIMEOUT$/, 80, 80],
     [/^ORIGIN_/, 10, 19],
     [/^DIGEST_/, 20, 29],
-    [/^(OUTPUT_|DISK_|PEER_|ADDRESS_)/, 30, 39],
+    [/^(DISK_|PEER_|ADDRESS_)/, 30, 39],
     [/^(SUPERNODE_|PROTOCOL_|DOWNLOAD_|TOKEN_|PIECE_|TASK_|SOURCE_)/, 40, 49],
-    [/^INTERNAL$/, 50, 50],
     [/^CANCELLED$/, 130, 130],
   ]
   for (const [code, { exitStatus }] of rows) {

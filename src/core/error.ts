@@ -19,7 +19,8 @@ const row = (httpStatus: number, exitStatus: number, isRetryable: boolean, hint:
 })
 
 /**
- * Exit statuses by cause: 1 usage, 10–19 origin, 20–29 verification, 30–39 this host, 40–49 swarm, 50 internal, 130 cancelled.
+ * Exit statuses by cause: 1 usage, configuration and output, 2 a defect, 10–19 origin, 20–29 verification, 30–39 this host, 40–49 swarm,
+ * 130 cancelled. 77–80 are those of dfget 1.x for what it told apart; where it had only 80, the cause decides.
  */
 export const ERROR_TABLE = {
   USAGE: row(400, 1, false, 'See --help for the flags and their forms.'),
@@ -62,7 +63,7 @@ export const ERROR_TABLE = {
     502,
     18,
     false,
-    'The origin’s certificate was not accepted. Install its CA on the host that fetches.',
+    'The origin’s certificate was not accepted. Name its authority with --cacerts.',
   ),
   ORIGIN_ERROR: row(502, 19, true, 'The origin reported a failure of its own. Try again later.'),
 
@@ -70,10 +71,10 @@ export const ERROR_TABLE = {
     502,
     20,
     false,
-    'The content is not what the digest says. Check --digest, then the origin.',
+    'The content is not what the digest says. Check --digest or --md5, then the origin.',
   ),
 
-  OUTPUT_INVALID: row(400, 30, false, 'Name a file in a directory that you may write to.'),
+  OUTPUT_INVALID: row(400, 1, false, 'Name a file in a directory that you may write to.'),
   DISK_FULL: row(
     507,
     31,
@@ -88,6 +89,13 @@ export const ERROR_TABLE = {
     true,
     'The resident peer ended during the download. Run the command again; verified pieces are kept.',
   ),
+  PEER_FINISHING: row(
+    503,
+    36,
+    true,
+    'The resident peer ends for a newer version. Run the command again.',
+  ),
+  PEER_ABSENT: row(503, 37, true, 'A download starts the resident peer, and so does dfget server.'),
   ADDRESS_IN_USE: row(
     500,
     35,
@@ -106,6 +114,12 @@ export const ERROR_TABLE = {
     true,
     'No source made progress. Check the network between the hosts, then run the command again.',
   ),
+  DOWNLOAD_SLOW: row(
+    504,
+    45,
+    true,
+    'Look at the sources and the network; or give --minrate less. Verified pieces are kept.',
+  ),
   TOKEN_INVALID: row(403, 46, false, 'Only members of the swarm may fetch pieces.'),
   PIECE_NOT_HELD: row(404, 47, true, 'The source does not hold the piece.'),
   TASK_UNKNOWN: row(404, 48, true, 'The source does not know the task.'),
@@ -113,8 +127,23 @@ export const ERROR_TABLE = {
   SOURCE_GONE: row(502, 49, true, 'The source closed the connection or could not be reached.'),
   SOURCE_SLOW: row(504, 49, true, 'The source was slower than its deadline.'),
 
+  HOME_UNUSABLE: row(500, 77, false, 'Give --home a directory that belongs to this account alone.'),
+  USER_UNKNOWN: row(500, 78, false, 'Set HOME, or give --home a directory.'),
+  REGISTRATION_REFUSED: row(
+    503,
+    79,
+    true,
+    'Look at the supernodes, or allow the origin as a way out: drop --notbs.',
+  ),
+  DOWNLOAD_TIMEOUT: row(
+    504,
+    80,
+    true,
+    'Run the command again, verified pieces are kept; or give --timeout more time.',
+  ),
+
   CANCELLED: row(499, 130, true, 'Run the command again; verified pieces are kept.'),
-  INTERNAL: row(500, 50, false, 'This is a defect. Please report it with the log.'),
+  INTERNAL: row(500, 2, false, 'This is a defect. Please report it with the log.'),
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof ERROR_TABLE

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { filterUrl, redactUrl } from './filter-url.ts'
+import { writeTaskUrl } from './task-url.ts'
 
 const OBJECT = 'https://bucket.example/a/model.bin'
 
@@ -84,6 +85,29 @@ test('a URL without signature, fragment and ns stays as it is, and filtering twi
       assert.equal(filterUrl(once).url, once)
     }),
   )
+})
+
+test('what the caller names is dropped too, exactly as it is spelled, and the names stay with the URL', () => {
+  const read = (url: string) => filterUrl(writeTaskUrl(url, { filter: ['key', 'sign'], trust: '' }))
+  const table: [query: string, kept: string, isSigned: boolean][] = [
+    ['?x=1&sign=zz&key=k', '?x=1', true],
+    ['?sign=zz&key', '', true],
+    ['?Key=1&x=key', '?Key=1&x=key', false],
+    ['?x=1&X-Amz-Signature=ab&key=2', '?x=1', true],
+    ['', '', false],
+  ]
+  for (const [query, kept, isSigned] of table) {
+    assert.deepEqual(read(OBJECT + query), { url: `${OBJECT}${kept}#!filter=key,sign`, isSigned })
+  }
+  assert.equal(
+    redactUrl(writeTaskUrl(`${OBJECT}?key=s3cret&a=1`, { filter: ['key'], trust: 'any' })),
+    `${OBJECT}?a=1`,
+  )
+})
+
+test('what one filter makes alike is another task than the same URL without it', () => {
+  const filtered = filterUrl(writeTaskUrl(`${OBJECT}?other=1`, { filter: ['other'], trust: '' })).url
+  assert.notEqual(filtered, filterUrl(OBJECT).url)
 })
 
 test('logs see neither user information nor secrets', () => {

@@ -1,3 +1,5 @@
+import { readTaskUrl, writeTaskUrl } from './task-url.ts'
+
 /**
  * Signing parameters change from caller to caller while the content stays the same, so they are no part of a task's identity. A family
  * applies only where all of its evidence is present: dropping a parameter that selects content would make one task of two files.
@@ -45,23 +47,31 @@ const REGISTRY_PATH = /\/v2\/.+\/(?:blobs|manifests)\//
 const SECRET_NAME = /token|secret|passw|signature|^sig$|api[-_]?key|credential/i
 
 type FilteredUrl = {
-  /** The URL without fragment, and without signature and routing parameters. */
+  /** The URL without signature and routing parameters, and without the user's fragment. How it is to be read stays with it. */
   readonly url: string
-  /** Whether a signature was dropped, so that knowing the filtered URL alone proves nothing. */
+  /** Whether a signature or something that the caller named was dropped, so that knowing the filtered URL alone proves nothing. */
   readonly isSigned: boolean
 }
 
-/** Drops what differs between callers of the same content. Order and spelling of the rest are kept. */
+/**
+ * Drops what differs between callers of the same content: signatures, and the parameters that the URL's reading names (`task-url.ts`).
+ * Order and spelling of the rest are kept. The reading stays, so that nobody's filter makes one task of two URLs for somebody else.
+ */
 export function filterUrl(url: string): FilteredUrl {
   const { address, parameters } = splitUrl(url)
+  const reading = readTaskUrl(url)
   const names = new Set(parameters.map(nameOf))
   const families = SIGNATURE_FAMILIES.filter(({ evidence }) => evidence.every(name => names.has(name)))
   const isRegistry = REGISTRY_PATH.test(address)
-  const kept = parameters.filter(parameter => {
+  const ours = parameters.filter(parameter => {
     const name = nameOf(parameter)
     return !(isRegistry && name === 'ns') && !families.some(({ drops }) => drops.has(name))
   })
-  return { url: joinUrl(address, kept), isSigned: families.length > 0 }
+  const kept = ours.filter(parameter => !reading.filter.includes(parameter.split('=', 1)[0]))
+  return {
+    url: writeTaskUrl(joinUrl(address, kept), reading),
+    isSigned: families.length > 0 || kept.length < ours.length,
+  }
 }
 
 /** For logs and records: the filtered URL without user information and without the values of secrets. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { formatRate, parseRate } from './rate.ts'
+import { formatRate, formatRateLimit, parseRate, parseRateLimit } from './rate.ts'
 
 test('bits have decimal units, bytes binary ones', () => {
   const table: [text: string, rate: number][] = [
@@ -46,6 +46,38 @@ test('a shown rate reads back as nearly the same', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 1e12 }), rate => {
       assert.ok(Math.abs(parseRate(formatRate(rate).replace(' ', '')) - rate) <= rate * 0.001)
+    }),
+  )
+})
+
+test('a limit is written as in dfget 1.x, and 0 is none', () => {
+  const table: [text: string, limit: number | null, shown: string][] = [
+    ['20M', 20 * 1024 ** 2, '20MB'],
+    ['20m', 20 * 1024 ** 2, '20MB'],
+    ['20MB', 20 * 1024 ** 2, '20MB'],
+    ['1000KB', 1000 * 1024, '1000KB'],
+    ['1000k', 1000 * 1024, '1000KB'],
+    ['2g', 2 * 1024 ** 3, '2GB'],
+    ['4096', 4096, '4KB'],
+    ['4097', 4097, '4097B'],
+    ['100Mbit', 12.5e6, '12500000B'],
+    ['0', null, '0'],
+    ['0B', null, '0'],
+    ['0MB', null, '0'],
+    [' 0/s ', null, '0'],
+  ]
+  for (const [text, limit, shown] of table) {
+    assert.equal(parseRateLimit(text), limit, text)
+    assert.equal(formatRateLimit(limit), shown, text)
+  }
+  for (const text of ['', 'fast', '-1', '0x', '1e3'])
+    assert.throws(() => parseRateLimit(text), { code: 'USAGE' }, text)
+})
+
+test('a shown limit reads back as the same', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 2 ** 50 }), limit => {
+      assert.equal(parseRateLimit(formatRateLimit(limit)), limit)
     }),
   )
 })

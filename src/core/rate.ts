@@ -17,6 +17,29 @@ export function parseRate(text: string): number {
   return rate
 }
 
+/**
+ * A rate as a limit: like `parseRate`, save that 0 is no limit, which is null here.
+ * @throws DragonflyError USAGE
+ */
+export function parseRateLimit(text: string): number | null {
+  return /^\s*0+(?:\.0+)?\s*(?:[KMGT]?(?:i?B)?|[KMGT]?bits?)?(?:\/s|ps)?\s*$/i.test(text)
+    ? null
+    : parseRate(text)
+}
+
+/** The largest binary unit that is exact, as dfget has always shown limits: `20971520` → `20MB`, null → `0`. Reads back as the same. */
+export function formatRateLimit(bytesPerSecond: number | null): string {
+  if (bytesPerSecond === null) return '0'
+  for (const [unit, bytes] of [
+    ['GB', 1024 ** 3],
+    ['MB', 1024 ** 2],
+    ['KB', 1024],
+  ] as const) {
+    if (bytesPerSecond % bytes === 0) return `${bytesPerSecond / bytes}${unit}`
+  }
+  return `${bytesPerSecond}B`
+}
+
 /** Decimal bits, as links are named: `12500000` → `100 Mbit/s`. */
 export function formatRate(bytesPerSecond: number): string {
   if (bytesPerSecond === Number.POSITIVE_INFINITY) return 'unlimited'

@@ -42,7 +42,6 @@ describe('a run', () => {
       log: silentLog,
       originTimeouts: TEST_ORIGIN_TIMEOUTS,
       bufferBytes: 16 * MIB,
-      downloadLimit: null,
       limits: TEST_LIMITS,
     })
   })
@@ -87,6 +86,8 @@ describe('a run', () => {
       pieces: [0],
       digests: sha256(CONTENT),
       inline: CONTENT,
+      originRank: null,
+      originReaders: null,
       ...changes,
     }
   }

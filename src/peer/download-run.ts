@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { assert } from '../core/assert.ts'
 import type { Digest } from '../core/digest.ts'
-import { DragonflyError, type ErrorCode, toDragonflyError } from '../core/error.ts'
+import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import { redactUrl } from '../core/filter-url.ts'
 import { hasValidator } from '../core/generation.ts'
+import { formatHostPort } from '../core/host-port.ts'
 import { PieceDigests } from '../core/piece-digests.ts'
 import { RateMeter } from '../core/rate-meter.ts'
 import type { Version } from '../core/version.ts'
@@ -15,10 +16,12 @@ import type { RunResult, RunSnapshot } from '../wire/local.ts'
 import type { Engine, TaskRequest } from './engine.ts'
 import { OriginReader, type OriginReaderHost } from './origin-reader.ts'
 import { PieceFetcher, type PieceFetcherHost } from './piece-fetcher.ts'
+import { RunJournal } from './run-journal.ts'
 import { resultOf, snapshotOf } from './run-report.ts'
+import { isFoundWrong, verifyContent } from './run-verification.ts'
 import { openStored, storedContent } from './stored-content.ts'
 import type { TaskLink, TaskLinkHandler } from './task-link.ts'
-import { announceMessage, digestsIn, reportMessage, versionIn } from './translate.ts'
+import { announceMessage, digestsIn, originShareIn, reportMessage, versionIn } from './translate.ts'
 
 /**
  * Carries out one download: feeds the state machine of `transfer/` with what happens on sockets and disk, and does what it asks for.
@@ -53,6 +56,8 @@ export class DownloadRun {
   file: TaskFile | null = null
   /** Authorises fetching this version's pieces; empty where nobody may. */
   token = ''
+  /** Where the time goes, and who brings what. */
+  readonly journal: RunJournal
   readonly #engine: Engine
   readonly #observer: RunObserver
   readonly #startedAt: number
@@ -62,6 +67,8 @@ export class DownloadRun {
   readonly #meter: RateMeter
   #machine!: Download
   #link: TaskLink | null = null
+  /** The supernode that last answered. */
+  #node: string | null = null
   #preparing: Promise<void> = Promise.resolve()
   #movedBytes = 0
   #cancelTick = () => {}
@@ -75,6 +82,7 @@ export class DownloadRun {
     this.#observer = observer
     this.#startedAt = engine.clock.now()
     this.#meter = new RateMeter(this.#startedAt)
+    this.journal = new RunJournal(engine.clock)
     this.#fetcher = new PieceFetcher(this.#fetcherHost())
     this.#originReader = new OriginReader(this.#originHost())
     this.done = new Promise((resolve, reject) => {
@@ -130,7 +138,7 @@ export class DownloadRun {
 
   snapshot(): RunSnapshot {
     const rateBytesPerSecond = this.#meter.rate(this.#engine.clock.now())
-    return snapshotOf(this.request.taskId, this.#machine, rateBytesPerSecond)
+    return snapshotOf(this.#machine, { taskId: this.request.taskId, node: this.#node, rateBytesPerSecond })
   }
 
   async #begin({ openLink, mayUse }: RunOptions): Promise<void> {
@@ -140,9 +148,12 @@ export class DownloadRun {
       hasSupernode || hasValidator(file.validator) || this.request.expectedDigest !== null
     this.file = await openStored(store, this.request.taskId, mayUse ?? isUsable)
     const stored = this.file && storedContent(this.file)
-    this.#machine = new Download({ hasSupernode, limits, random, stored }, clock.now())
+    const { mayReadOrigin } = this.request
+    this.#machine = new Download({ hasSupernode, mayReadOrigin, limits, random, stored }, clock.now())
     if (openLink) this.#link = openLink(this.#linkHandler())
-    else this.#perform(this.#machine.begin(clock.now()))
+    const effects = openLink ? [] : this.#machine.begin(clock.now())
+    this.journal.note(null, effects, this.#machine)
+    this.#perform(effects)
     this.#scheduleTick()
   }
 
@@ -150,6 +161,7 @@ export class DownloadRun {
     return {
       onReady: seed => {
         this.#machine.seedSource = seed
+        if (this.#link?.node) this.#node = formatHostPort(this.#link.node)
         this.#announce()
       },
       onLost: () => this.#dispatch({ type: 'supernode-lost' }),
@@ -163,7 +175,7 @@ export class DownloadRun {
         }
         const knownDigests = this.#learnDigests(digestsIn(message))
         this.token = message.token
-        this.#dispatch({ type: 'layout', version, digest, knownDigests })
+        this.#dispatch({ type: 'layout', version, digest, knownDigests, ...originShareIn(message) })
         if (message.inline) void this.#storeInline(message.inline)
       },
       onDigests: message =>
@@ -204,7 +216,9 @@ export class DownloadRun {
   }
 
   #dispatch(event: DownloadEvent): void {
-    this.#perform(this.#machine.step(event, this.#engine.clock.now()))
+    const effects = this.#machine.step(event, this.#engine.clock.now())
+    this.journal.note(event, effects, this.#machine)
+    this.#perform(effects)
     this.#noticeVersion()
     if (this.#isReportDue || this.#link === null) return
     this.#isReportDue = true
@@ -288,7 +302,9 @@ export class DownloadRun {
 
   async #storeInline(content: Uint8Array): Promise<void> {
     await this.#preparing
-    if (!this.isOver) await this.#fetcher.storeInline(content, this.#machine.seedSource ?? 'supernode')
+    if (this.isOver) return
+    this.journal.storing(true)
+    await this.#fetcher.storeInline(content, this.#machine.seedSource ?? 'supernode')
   }
 
   #fetcherHost(): PieceFetcherHost {
@@ -302,6 +318,7 @@ export class DownloadRun {
       token: () => this.token,
       addressOf: source => this.#link?.addressOf(source) ?? null,
       onBytes: bytes => this.#count(bytes),
+      receiver: (piece, source) => this.journal.receiver(piece, source),
       onPiece: (piece, digest) => this.#observer.onPiece?.(piece, digest),
     }
   }
@@ -317,7 +334,10 @@ export class DownloadRun {
         return this.file
       },
       expectedDigest: piece => this.#knownDigests.get(piece),
-      onBytes: bytes => this.#count(bytes),
+      onBytes: bytes => {
+        this.#count(bytes)
+        this.journal.originBytes()
+      },
       onPiece: (piece, digest) => {
         this.#knownDigests.set(piece, digest)
         this.#observer.onPiece?.(piece, digest)
@@ -329,18 +349,13 @@ export class DownloadRun {
     await this.#preparing
     await this.#orFail(async () => {
       const file = this.file!
-      if (!(await file.isUntouched())) {
-        throw new DragonflyError('DISK_ERROR', `${file.path} was changed by somebody else`)
-      }
-      const digest = await this.#wholeDigest(file)
-      const { expectedDigest } = this.request
-      if (expectedDigest !== null && digest !== expectedDigest) {
-        throw new DragonflyError(
-          'DIGEST_MISMATCH',
-          `the content is ${digest}, expected was ${expectedDigest}`,
-        )
-      }
+      const digest = await verifyContent(file, {
+        expectedDigest: this.request.expectedDigest,
+        knownDigest: this.#machine.digest,
+        digestOfStream: lengthBytes => this.#originReader.digestOfStream(lengthBytes),
+      })
       if (digest !== null) this.#observer.onDigest?.(digest)
+      this.journal.storing(true)
       await file.complete(digest)
       this.#dispatch({ type: 'verified', digest })
     })
@@ -352,18 +367,10 @@ export class DownloadRun {
     return this.#machine.digest ?? this.file.computeDigest(() => createHash('sha256'))
   }
 
-  /** What was promised by digest is computed here. Otherwise the pieces' digests say enough, and the whole's is not worth a pass. */
-  async #wholeDigest(file: TaskFile): Promise<Digest | null> {
-    if (file.isComplete && file.digest) return file.digest
-    if (this.request.expectedDigest === null) return this.#machine.digest
-    const streamed = this.#originReader.digestOfStream(file.layout.lengthBytes)
-    return streamed ?? file.computeDigest(() => createHash('sha256'))
-  }
-
   async #onFailed(error: DragonflyError, isDiscarded: boolean): Promise<void> {
     await this.#preparing
     // A refusal says nothing about what an earlier run, of somebody else perhaps, has left.
-    const isOurs = this.#machine.isConfirmed || FOUND_WRONG.has(error.code)
+    const isOurs = this.#machine.isConfirmed || isFoundWrong(error.code)
     if (isDiscarded && isOurs) await this.file?.discard().catch(() => {})
     this.#leaveSwarm()
     this.#settle.reject(error)
@@ -387,8 +394,7 @@ export class DownloadRun {
     const now = this.#engine.clock.now()
     const { taskId } = this.request
     const times = { now, startedAt: this.#startedAt, bestRate: this.#meter.best(now) }
-    return resultOf(this.#machine, { taskId, path: this.file!.path, digest }, times)
+    const what = { taskId, node: this.#node, path: this.file!.path, digest }
+    return resultOf(this.#machine, what, times)
   }
 }
-
-const FOUND_WRONG: ReadonlySet<ErrorCode> = new Set(['ORIGIN_CHANGED', 'DIGEST_MISMATCH'])

@@ -5,7 +5,7 @@ import type { TaskId } from '../core/task-id.ts'
 import { BufferPool } from '../net/buffer-pool.ts'
 import type { Http1Timeouts } from '../net/http1-connection.ts'
 import { PieceClient } from '../net/piece-client.ts'
-import { RateLimiter } from '../net/rate-limiter.ts'
+import { type Limiter, RateLimiter } from '../net/rate-limiter.ts'
 import type { Log } from '../ops/log.ts'
 import { createOrigins, type Origin } from '../origin/origin.ts'
 import type { TaskStore } from '../store/task-store.ts'
@@ -16,6 +16,8 @@ export type Engine = {
   readonly store: TaskStore
   readonly pieces: PieceClient
   readonly buffers: BufferPool
+  /** What is received from anywhere counts here. */
+  readonly limiter: Limiter
   readonly origin: Origin
   readonly clock: Clock
   readonly random: Random
@@ -31,8 +33,8 @@ type EngineOptions = {
   readonly originTimeouts: Http1Timeouts
   /** Memory for pieces in flight. */
   readonly bufferBytes: number
-  /** Bytes per second that may be received from other hosts; null is no limit. */
-  readonly downloadLimit: number | null
+  /** Without it there is no limit. */
+  readonly limiter?: Limiter
   readonly limits?: DownloadLimits
 }
 
@@ -40,7 +42,7 @@ type EngineOptions = {
 const SOURCE_TIMEOUTS: Http1Timeouts = { connectMs: 2_000, headMs: 8_000, idleMs: 6_000 }
 
 export function openEngine(options: EngineOptions): Engine {
-  const { store, clock, random, log, originTimeouts, downloadLimit } = options
+  const { store, clock, random, log, originTimeouts } = options
   return {
     store,
     clock,
@@ -49,6 +51,7 @@ export function openEngine(options: EngineOptions): Engine {
     limits: options.limits ?? DEFAULT_LIMITS,
     origin: createOrigins({ clock, timeouts: originTimeouts }),
     buffers: new BufferPool(options.bufferBytes),
+    limiter: options.limiter ?? new RateLimiter(null, clock),
     pieces: new PieceClient({
       clock,
       timeouts: SOURCE_TIMEOUTS,
@@ -56,7 +59,6 @@ export function openEngine(options: EngineOptions): Engine {
       pipelineDepth: 4,
       idleCloseMs: 10_000,
       maxConnections: 64,
-      limiter: downloadLimit === null ? null : new RateLimiter(downloadLimit, clock),
     }),
   }
 }
@@ -74,4 +76,8 @@ export type TaskRequest = {
   readonly range: string | null
   /** Pieces that somebody who reads meanwhile needs first. */
   readonly lookAhead?: number
+  /** Nothing is fetched from other peers, and nothing offered to them. */
+  readonly isSeedOnly?: boolean
+  /** False where nothing must be read from the origin by this host. */
+  readonly mayReadOrigin?: boolean
 }

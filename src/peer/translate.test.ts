@@ -21,6 +21,8 @@ const LAYOUT: SupernodeMessages['layout'] = {
   pieces: [],
   digests: new Uint8Array(0),
   inline: null,
+  originRank: null,
+  originReaders: null,
 }
 
 describe('what the supernode says', () => {

@@ -5,6 +5,7 @@ import type { TaskId } from '../core/task-id.ts'
 import type { Version } from '../core/version.ts'
 import type { Download } from '../transfer/download.ts'
 import type { PieceFrom } from '../transfer/events.ts'
+import type { OriginShare } from '../transfer/origin-permit.ts'
 import type { ReportBatch } from '../transfer/report-batch.ts'
 import type { PeerMessages, SupernodeMessages } from '../wire/control.ts'
 import type { TaskRequest } from './engine.ts'
@@ -33,6 +34,12 @@ export function digestsIn(message: { pieces: number[]; digests: Uint8Array }): M
   )
 }
 
+/** The peer's place among those who may read the origin alone, where the supernode gave it one. */
+export function originShareIn(message: SupernodeMessages['layout']): { originShare?: OriginShare } {
+  const { originRank: rank, originReaders: readers } = message
+  return rank === null || !readers ? {} : { originShare: { rank, readers } }
+}
+
 export function announceMessage(request: TaskRequest, download: Download): PeerMessages['announce'] {
   const { version, held } = download.content
   return {
@@ -48,6 +55,7 @@ export function announceMessage(request: TaskRequest, download: Download): PeerM
     pieceLength: version?.layout.pieceLength ?? 0,
     held: held.encode(),
     lookAhead: request.lookAhead ?? null,
+    isSeedOnly: request.isSeedOnly ?? false,
   }
 }
 
@@ -57,21 +65,25 @@ export function announceMessage(request: TaskRequest, download: Download): PeerM
  */
 export function reportMessage(taskId: TaskId, report: ReportBatch, link: TaskLink): PeerMessages['report'] {
   const codes = [...new Set(report.failed.map(entry => entry.code))]
+  const done: number[] = []
+  const fromOrigin = [...report.fromOrigin]
+  for (const { piece, source, elapsedMs } of report.done) {
+    const numbers = link.numbersOf(source)
+    if (numbers.length === 0) fromOrigin.push(piece)
+    for (const number of numbers) done.push(piece, number, Math.round(elapsedMs))
+  }
   const numbered = <T extends PieceFrom>(entries: readonly T[], third: (entry: T) => number[]): number[] =>
     entries.flatMap(entry =>
       link.numbersOf(entry.source).flatMap(source => [entry.piece, source, ...third(entry)]),
     )
-  const unnumbered = report.done
-    .filter(entry => link.numbersOf(entry.source).length === 0)
-    .map(entry => entry.piece)
   return {
     type: 'report',
     taskId,
-    done: numbered(report.done, entry => [Math.round(entry.elapsedMs)]),
+    done,
     failed: numbered(report.failed, entry => [codes.indexOf(entry.code as ErrorCode)]),
     codes,
     released: numbered(report.released, () => []),
     slow: report.slow,
-    fromOrigin: [...report.fromOrigin, ...unnumbered],
+    fromOrigin,
   }
 }

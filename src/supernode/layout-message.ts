@@ -22,6 +22,8 @@ export function layoutMessage(
     pieces: [],
     digests: new Uint8Array(0),
     inline: null,
+    originRank: null,
+    originReaders: null,
   }
 }
 

@@ -16,7 +16,7 @@ export function readReport(message: PeerMessages['report']): ConsumerReport {
 }
 
 function groups(flat: readonly number[], size: number): number[][] {
-  return Array.from({ length: Math.floor(flat.length / size) }, (_, i) =>
-    flat.slice(i * size, (i + 1) * size),
-  )
+  const found: number[][] = []
+  for (let i = 0; i + size <= flat.length; i += size) found.push(flat.slice(i, i + size))
+  return found
 }

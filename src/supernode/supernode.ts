@@ -45,6 +45,8 @@ export type SupernodeOptions = {
   readonly uploadLimit: number | null
   /** Pieces that the CDN sends at the same time; null lets it find out how many its link carries. */
   readonly uploadSlots: number | null
+  /** Peers of a task that may read the origin at once should this supernode be gone. */
+  readonly originReaders: number
   readonly originTimeouts: Http1Timeouts
   readonly freshMs: number
   /** What the scheduler is told and decides is appended to this file; null is no recording. */
@@ -96,7 +98,7 @@ export class Supernode {
     this.#options = options
     this.#store = store
     this.#secret = secret
-    this.#engine = openEngine({ ...options, store, bufferBytes: BUFFER_BYTES, downloadLimit: null })
+    this.#engine = openEngine({ ...options, store, bufferBytes: BUFFER_BYTES })
     this.#access = new Access(this.#engine.origin, options.clock)
     this.#nameless = new NamelessChannels(options.clock)
     this.#hosts.add(SEED_HOST, options.uploadSlots)
@@ -299,6 +301,7 @@ export class Supernode {
       sessionOf: host => this.#sessions.get(host),
       freshMs: this.#options.freshMs,
       window: CONSUMER_WINDOW,
+      originReaders: this.#options.originReaders,
       record: this.#record,
     })
     this.#tasks.set(message.taskId, task)

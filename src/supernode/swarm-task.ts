@@ -16,6 +16,7 @@ import { CdnCopy } from './cdn-copy.ts'
 import type { CdnFill, CdnObserver } from './cdn-fill.ts'
 import type { EventRecord, SwarmTrace } from './event-record.ts'
 import { layoutMessage, packDigests } from './layout-message.ts'
+import { OriginRanks } from './origin-ranks.ts'
 import { readReport } from './read-report.ts'
 import { SEED_HOST, type Session } from './session.ts'
 import { claimsWhole, isOfVersion, versionShown } from './whole-claim.ts'
@@ -34,6 +35,8 @@ type SwarmTaskOptions = {
   readonly freshMs: number
   /** Pieces per consumer on their way at once. */
   readonly window: number
+  /** How many peers may read the origin at once should this supernode be gone. */
+  readonly originReaders: number
   readonly record: EventRecord | null
 }
 
@@ -54,6 +57,7 @@ export class SwarmTask {
   readonly #awaited = new Map<HostId, Announce>()
   /** What such members were let in for. */
   #shown: FetchedContent | null = null
+  readonly #ranks = new OriginRanks()
   #version: Version | null = null
   #digest: Digest | null = null
   #token = ''
@@ -137,6 +141,7 @@ export class SwarmTask {
   leave(host: HostId): void {
     this.#awaited.delete(host)
     this.#holders.delete(host)
+    this.#ranks.giveBack(host)
     if (this.#swarm?.isMember(host)) this.#trace?.left(host)
     this.#swarm?.leave(host, this.#now())
     this.#flushSoon()
@@ -280,7 +285,10 @@ export class SwarmTask {
     const [version, swarm, news] = [this.#version, this.#swarm, this.#news()]
     if (this.#copy.fill !== fill || !version || !swarm || !news) return false
     if (!this.#isAwaited(announce)) return true
-    session.send({ ...news, ...this.#packDigests([...fill.run.digests.known()]), inline })
+    const originRank = this.#ranks.rankOf(session.host)
+    const { originReaders } = this.#options
+    const known = this.#packDigests([...fill.run.digests.known()])
+    session.send({ ...news, ...known, inline, originRank, originReaders })
     const isSame =
       message.generation === version.generation && message.pieceLength === version.layout.pieceLength
     const size = Math.min(swarm.pieceCount ?? message.held.length * 8, PIECE_COUNT_MAX)
@@ -291,7 +299,8 @@ export class SwarmTask {
     const zone = zones.numberOf(session.hello.zone)
     const seat = { zone, lookAhead: message.lookAhead ?? 0 }
     this.#trace?.joined(session.host, { ...seat, slots: hosts.slotsOf(session.host), held })
-    swarm.join(session.host, held.members(), this.#now(), seat)
+    const isSeedOnly = message.isSeedOnly ?? false
+    swarm.join(session.host, held.members(), this.#now(), { ...seat, isSeedOnly })
     this.#flushSoon()
     this.#tickSoon()
     return true

@@ -93,6 +93,12 @@ export class Hosts {
     return { atSource: shareOf(down / up), atConsumer: shareOf(up / down) }
   }
 
+  /** How long so much takes from one to the other; 0 where one of the two links is not known. */
+  expectedMs(source: HostId, consumer: HostId, bytes: number): number {
+    const rate = Math.min(this.#hosts.get(source)?.up ?? 0, this.#hosts.get(consumer)?.down ?? 0)
+    return rate === 0 ? 0 : bytes / rate
+  }
+
   occupy(host: HostId, share = 1): void {
     const entry = this.#hosts.get(host)
     if (!entry) return

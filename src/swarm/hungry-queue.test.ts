@@ -5,7 +5,7 @@ import { HungryQueue } from './hungry-queue.ts'
 import { newMember } from './member.ts'
 
 test('who waits longest is taken first, who waits already keeps its place, who has gone is passed over', () => {
-  const members = Array.from({ length: 8 }, (_, host) => newMember({ host, zone: 0, lookAhead: 0 }, 0))
+  const members = Array.from({ length: 8 }, (_, host) => newMember({ host }, 0))
   const verb = fc.constantFrom('add' as const, 'add' as const, 'delete' as const, 'take' as const)
   fc.assert(
     fc.property(fc.array(fc.tuple(verb, fc.nat(7)), { maxLength: 400 }), steps => {

@@ -8,6 +8,8 @@ export type Outstanding = {
   readonly shares: Shares
   /** The zone that it comes from; null for the seed, which is in none. */
   readonly fromZone: number | null
+  /** By what is known of the links; 0 is unknown. */
+  readonly expectedMs: number
   isLate: boolean
   /** How long it occupies a slot of the source at most. */
   readonly slotUntil: number
@@ -22,6 +24,8 @@ export type Member = {
   readonly zone: number
   /** It reads while it downloads, and needs so many pieces ahead first; 0 where it needs the whole. */
   readonly lookAhead: number
+  /** It fetches from the seed alone, and gives nothing away. */
+  readonly isSeedOnly: boolean
   /** Verified at the member. */
   readonly held: Bitmap
   /** Held, or on its way there: what need not be assigned. */
@@ -48,14 +52,25 @@ export type Member = {
   hungrySince: number
 }
 
+export type Seat = {
+  readonly zone?: number
+  /** Pieces ahead that it needs first because it reads while it downloads. */
+  readonly lookAhead?: number
+  /** Fetches from the seed alone, and gives nothing away. */
+  readonly isSeedOnly?: boolean
+}
+
 /** @param before the same host's earlier membership: who announces again is neither forgiven nor forgets */
 export function newMember(
-  place: { host: HostId; zone: number; lookAhead: number },
+  { host, zone = 0, lookAhead = 0, isSeedOnly = false }: Seat & { readonly host: HostId },
   size: number,
   before?: Member,
 ): Member {
   return {
-    ...place,
+    host,
+    zone,
+    lookAhead,
+    isSeedOnly,
     held: new Bitmap(size),
     covered: new Bitmap(size),
     outstanding: [],
@@ -92,7 +107,8 @@ export function avoid(
 
 /** Whether something that it asked of the source is late. */
 export function isLateFrom(member: Member, source: HostId): boolean {
-  return member.outstanding.some(entry => entry.isLate && entry.source === source)
+  for (const entry of member.outstanding) if (entry.isLate && entry.source === source) return true
+  return false
 }
 
 /** Whether this piece is late from this source. */

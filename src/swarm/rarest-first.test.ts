@@ -83,3 +83,41 @@ test('members that hold more than the seed offers are given all that it offers',
   }
   for (const pieces of received.values()) assert.deepEqual(pieces.sort(), offered)
 })
+
+test('who fetches from the seed alone is given nothing by others and gives them nothing', () => {
+  const swarm = newSwarm({ pieces: 4, members: 5, seedSlots: 2 })
+  swarm.join(1, upTo(4), 0)
+  for (const piece of upTo(4)) swarm.offerSeedPiece(piece, 0)
+  swarm.join(2, [], 0, { isSeedOnly: true })
+  const received: number[] = []
+  for (let [next] = swarm.takeAssignments(); next; [next] = finish(swarm, next)) {
+    assert.deepEqual([next.consumer, next.source], [2, SEED])
+    received.push(next.piece)
+  }
+  assert.deepEqual(received.sort(), upTo(4))
+  swarm.leave(1, 0)
+  for (const host of [3, 4, 5]) swarm.join(host, [], 0)
+  assert.deepEqual(
+    swarm.takeAssignments().map(({ source }) => source),
+    [SEED, SEED],
+  )
+})
+
+test('a piece that is late by what is known of the links does not keep its consumer waiting', () => {
+  const swarm = newSwarm({ pieces: 10, members: 3, seedSlots: 1 })
+  for (const holder of [1, 2]) swarm.join(holder, upTo(10), 0)
+  for (const piece of upTo(10)) swarm.offerSeedPiece(piece, 0)
+  swarm.join(3, [], 0)
+  let [next] = swarm.takeAssignments()
+  const sources = new Set<number>()
+  while (!sources.has(next.source)) {
+    sources.add(next.source)
+    ;[next] = finish(swarm, next, 200)
+  }
+  swarm.tick(599)
+  assert.deepEqual(swarm.takeAssignments(), [])
+  swarm.tick(600)
+  const [another] = swarm.takeAssignments()
+  assert.equal(another.consumer, 3)
+  assert.notEqual(another.source, next.source)
+})

@@ -48,10 +48,12 @@ type Search = {
 }
 
 /** A quarter of the pieces ahead, or as far as whoever reads meanwhile asks for: what is begun comes to its end first. */
-function withinLookAhead(member: Member): (piece: number) => boolean {
-  const lookAhead = member.lookAhead || Math.ceil(member.covered.size / 4)
-  const end = member.covered.firstMissing() + lookAhead
-  return piece => piece < end
+function withinLookAhead({ covered, lookAhead }: Member): (piece: number) => boolean {
+  let end = -1
+  return piece => {
+    if (end < 0) end = covered.firstMissing() + (lookAhead || Math.ceil(covered.size / 4))
+    return piece < end
+  }
 }
 
 /** Sources looked at per decision. */
@@ -69,6 +71,7 @@ function crossingsMax(view: SwarmView, zone: number): number {
 }
 
 function pick(view: SwarmView, member: Member, search: Search): Choice | null {
+  if (member.isSeedOnly) return pickFromSeed(view, member, search)
   return view.zones.length > 1 ? pickAcrossZones(view, member, search) : pickInOneZone(view, member, search)
 }
 
@@ -136,6 +139,7 @@ function best(view: SwarmView, member: Member, zone: number, search: Search): Ch
   let leastLoad = Number.POSITIVE_INFINITY
   view.freeSources(zone).sample(random, SOURCE_SAMPLE, source => {
     if (!quota.hasFreeSlot(source.host)) return 'busy'
+    if (!source.held.hasBeyond(member.covered)) return 'next'
     const load = hosts.utilisation(source.host)
     if (source === member || load >= leastLoad || isIsolated(source)) return 'next'
     if (!quota.mayAsk(member, source.host, search.now)) return 'next'

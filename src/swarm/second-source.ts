@@ -8,7 +8,7 @@ const SAMPLE = 8
 /** Another source for something that is late from its first; null where nothing is late or nobody else has it. */
 export function pickSecond(view: SwarmView, member: Member, now: number): Choice | null {
   if (member.slow.size === 0) return null
-  const fromPeer = isUnreliableConsumer(member) ? null : pickFromPeers(view, member, now)
+  const fromPeer = isUnreliableConsumer(member) || member.isSeedOnly ? null : pickFromPeers(view, member, now)
   if (fromPeer) return fromPeer
   if (!view.quota.mayAsk(member, view.seed, now)) return null
   return lateFromOthers(member, view.seed, piece => view.pieces.isOffered(piece))

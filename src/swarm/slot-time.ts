@@ -14,6 +14,11 @@ export class SlotTime {
     return Math.min(MAX_MS, Math.max(SLOT_MIN_MS, longMs) * this.#patience)
   }
 
+  /** @param expectedMs of this piece; 0 is unknown */
+  msFor(expectedMs: number): number {
+    return Math.max(this.ms, FACTOR * expectedMs)
+  }
+
   record(elapsedMs: number): void {
     this.#usualMs += this.#usualMs === 0 ? elapsedMs : WEIGHT * (elapsedMs - this.#usualMs)
     this.#patience = 1

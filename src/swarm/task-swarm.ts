@@ -11,6 +11,7 @@ import {
   type Member,
   newMember,
   type Outstanding,
+  type Seat,
 } from './member.ts'
 import { PieceTable } from './piece-table.ts'
 import { Pipeline } from './pipeline.ts'
@@ -38,9 +39,6 @@ export type ConsumerReport = {
   /** Pieces that the consumer holds without having been assigned them, such as those from the origin. */
   readonly fromOrigin: readonly number[]
 }
-
-/** Where a member is, and how many pieces ahead it needs first if it reads while it downloads. */
-type Seat = { readonly zone?: number; readonly lookAhead?: number }
 
 type SwarmOptions = {
   readonly hosts: Hosts
@@ -72,7 +70,7 @@ export class TaskSwarm {
   readonly #quota: Quota
   readonly #view: SwarmView
   /** What has a slot of its source. */
-  readonly #occupying = new Set<Outstanding>()
+  readonly #occupying = new Map<Outstanding, Member>()
   #assignments: Assignment[] = []
 
   constructor(options: SwarmOptions, pieceCount: number | null) {
@@ -143,12 +141,12 @@ export class TaskSwarm {
    * A host joins or announces again; what it says it holds replaces what was known.
    * @param held ascending; what lies beyond the pieces known to exist is passed over
    */
-  join(host: HostId, held: Iterable<number>, now: number, { zone = 0, lookAhead = 0 }: Seat = {}): void {
+  join(host: HostId, held: Iterable<number>, now: number, seat: Seat = {}): void {
     const before = this.#members.get(host)
     this.#remove(host)
-    const member = newMember({ host, zone, lookAhead }, this.#pieces.size, before)
+    const member = newMember({ host, ...seat }, this.#pieces.size, before)
     this.#members.set(host, member)
-    this.#sources.of(zone).members++
+    this.#sources.of(member.zone).members++
     for (const piece of held) {
       if (!this.#pieces.has(piece)) break
       this.#hold(member, piece)
@@ -178,8 +176,7 @@ export class TaskSwarm {
     }
     for (const failure of report.failed) this.#onFailure(member, failure, now)
     for (const piece of report.slow) {
-      if (isAwaiting(member, piece) && !member.hedged.has(piece) && !member.held.has(piece))
-        member.slow.add(piece)
+      if (isAwaiting(member, piece)) this.#markSlow(member, piece)
       const late = member.outstanding.find(entry => entry.piece === piece && !entry.isLate)
       if (late) late.isLate = true
     }
@@ -190,7 +187,7 @@ export class TaskSwarm {
 
   /** Time passes: avoided sources may be asked again, starving consumers are looked at again. */
   tick(now: number): void {
-    for (const entry of this.#occupying) this.#expireSlot(entry, now)
+    for (const [entry, member] of this.#occupying) this.#expireSlot(member, entry, now)
     // Slots of a source may have been freed by another task.
     const { all } = this.#sources
     for (let i = 0; i < all.size; i++) {
@@ -202,6 +199,11 @@ export class TaskSwarm {
   /** What was decided since the last call. */
   takeAssignments(): Assignment[] {
     return this.#assignments.splice(0)
+  }
+
+  /** The piece may come from a second source, unless it does already. */
+  #markSlow(member: Member, piece: number): void {
+    if (!member.hedged.has(piece) && !member.held.has(piece)) member.slow.add(piece)
   }
 
   /** A right piece has come. */
@@ -222,9 +224,9 @@ export class TaskSwarm {
   #hold(member: Member, piece: number): void {
     member.slow.delete(piece)
     if (!member.held.add(piece)) return
-    if (member.covered.add(piece)) this.#pieces.addCopy(piece, member.zone)
+    this.#cover(member, piece)
     if (this.#pieces.copiesOf(piece) === 1) member.firstHeld = piece
-    if (member.held.count === 1) this.#sources.add(member)
+    if (member.held.count === 1 && !member.isSeedOnly) this.#sources.add(member)
   }
 
   /** Ends an assignment, whatever became of it. Returns whether there was one. */
@@ -237,7 +239,7 @@ export class TaskSwarm {
     const isHedged = member.hedged.delete(piece)
     if (!isAwaiting(member, piece)) {
       member.slow.delete(piece)
-      if (!member.held.has(piece) && member.covered.delete(piece)) this.#pieces.removeCopy(piece, member.zone)
+      if (!member.held.has(piece)) this.#uncover(member, piece)
     } else if (isHedged && !member.held.has(piece)) member.slow.add(piece)
     return true
   }
@@ -265,8 +267,7 @@ export class TaskSwarm {
 
   #unhold(member: Member, piece: number): void {
     if (!member.held.delete(piece)) return
-    if (!isAwaiting(member, piece) && member.covered.delete(piece))
-      this.#pieces.removeCopy(piece, member.zone)
+    if (!isAwaiting(member, piece)) this.#uncover(member, piece)
     if (member.held.count === 0) this.#sources.delete(member)
   }
 
@@ -278,7 +279,7 @@ export class TaskSwarm {
       this.#freeSlot(entry)
       this.#sources.countTransfer(entry.fromZone, member.zone, -1)
     }
-    for (const piece of member.covered.members()) this.#pieces.removeCopy(piece, member.zone)
+    for (const piece of [...member.covered.members()]) this.#uncover(member, piece)
     if (member.held.count > 0) this.#sources.delete(member)
     this.#waiting.delete(member)
     this.#members.delete(host)
@@ -286,12 +287,16 @@ export class TaskSwarm {
     return true
   }
 
-  /** Returns whether its time is over. */
-  #expireSlot(entry: Outstanding, now: number): boolean {
+  /** Returns whether its time is over. Where it is known how long it should have taken, the consumer need not wait for it either. */
+  #expireSlot(member: Member, entry: Outstanding, now: number): boolean {
     if (now < entry.slotUntil) return false
     this.#freeSlot(entry)
     this.#slotTime.expire()
     entry.isLate = true
+    if (entry.expectedMs > 0) {
+      this.#markSlow(member, entry.piece)
+      this.#await(member, now)
+    }
     return true
   }
 
@@ -332,7 +337,7 @@ export class TaskSwarm {
 
   #feedHungry(now: number): void {
     // As a rule what began first ends first; the next tick finds the others.
-    for (const entry of this.#occupying) if (!this.#expireSlot(entry, now)) break
+    for (const [entry, member] of this.#occupying) if (!this.#expireSlot(member, entry, now)) break
     this.#waiting.feed(member => this.#serve(member, now))
   }
 
@@ -361,13 +366,24 @@ export class TaskSwarm {
     const shares = this.#hosts.sharesOf(source, member.host)
     const fromZone = this.#members.get(source)?.zone ?? null
     this.#sources.countTransfer(fromZone, member.zone, 1)
-    const entry = { piece, source, shares, fromZone, isLate: false, slotUntil: now + this.#slotTime.ms }
+    const expectedMs = this.#hosts.expectedMs(source, member.host, this.#pieceLength)
+    const slotUntil = now + this.#slotTime.msFor(expectedMs)
+    const entry = { piece, source, shares, fromZone, expectedMs, isLate: false, slotUntil }
     member.outstanding.push(entry)
-    this.#occupying.add(entry)
+    this.#occupying.set(entry, member)
     if (member.slow.delete(piece)) member.hedged.add(piece)
-    if (member.covered.add(piece)) this.#pieces.addCopy(piece, member.zone)
+    this.#cover(member, piece)
     this.#hosts.occupy(source, shares.atSource)
     this.#assignments.push({ consumer: member.host, piece, source })
+  }
+
+  /** The member holds the piece or will. Copies that nobody is given do not count. */
+  #cover(member: Member, piece: number): void {
+    if (member.covered.add(piece) && !member.isSeedOnly) this.#pieces.addCopy(piece, member.zone)
+  }
+
+  #uncover(member: Member, piece: number): void {
+    if (member.covered.delete(piece) && !member.isSeedOnly) this.#pieces.removeCopy(piece, member.zone)
   }
 
   /** Only the seed makes a task grow. */

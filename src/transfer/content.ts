@@ -3,16 +3,21 @@ import { pieceBytes, pieceCount } from '../core/piece-layout.ts'
 import type { Version } from '../core/version.ts'
 import type { StoredContent } from './download-options.ts'
 
+/** Pieces, where nothing is known of the length. */
+const SIZE_UNKNOWN = 64
+
 /** What a download knows of the content: which version, which pieces are held, which could be verified if they came. */
 export class Content {
   version: Version | null
   held: Bitmap
-  readonly #digests: Set<number>
+  /** Pieces that are vouched for. */
+  #digests: Bitmap
 
   constructor(stored: StoredContent | null) {
     this.version = stored?.version ?? null
     this.held = stored?.held ?? new Bitmap(0)
-    this.#digests = new Set(stored?.knownDigests)
+    this.#digests = new Bitmap(this.held.size)
+    this.learnDigests(stored?.knownDigests ?? [])
   }
 
   /** Null while the length is unknown. */
@@ -45,9 +50,9 @@ export class Content {
 
   /** Begins with nothing of another version. */
   adopt(version: Version): void {
-    this.#digests.clear()
     this.version = version
-    this.held = new Bitmap(this.pieceCount ?? 64)
+    this.held = new Bitmap(this.pieceCount ?? SIZE_UNKNOWN)
+    this.#digests = new Bitmap(this.held.size)
   }
 
   /** Returns whether the length is news. */
@@ -59,12 +64,11 @@ export class Content {
   }
 
   learnDigests(pieces: Iterable<number>): void {
-    for (const piece of pieces) this.#digests.add(piece)
+    for (const piece of pieces) add(this.#digests, piece)
   }
 
   hold(piece: number): void {
-    if (piece >= this.held.size) this.held.resize(Math.max(piece + 1, this.held.size * 2))
-    this.held.add(piece)
+    add(this.held, piece)
   }
 
   /** Whether a piece of other hosts is of use: missing, and its digest is known. */
@@ -75,4 +79,9 @@ export class Content {
       this.#digests.has(piece)
     )
   }
+}
+
+function add(pieces: Bitmap, piece: number): void {
+  if (piece >= pieces.size) pieces.resize(Math.max(piece + 1, pieces.size * 2))
+  pieces.add(piece)
 }

@@ -6,7 +6,7 @@ export type DownloadLimits = {
   /** Pieces on their way at once when the peer schedules for itself. */
   readonly window: number
   readonly perSource: number
-  /** How long a lost supernode is awaited before the peer goes on alone; jittered. */
+  /** How long a lost supernode is awaited before the origin is asked; jittered. */
   readonly graceMs: number
   /** A supernode that has let the peer in counts as lost without any message about the task for so long; it sends a status meanwhile. */
   readonly silenceMs: number
@@ -40,6 +40,8 @@ export type StoredContent = {
 }
 
 export type DownloadStart = {
+  /** False where nothing must be read from the origin; what the supernode cannot give is an error then. */
+  readonly mayReadOrigin?: boolean
   readonly hasSupernode: boolean
   readonly stored: StoredContent | null
   readonly limits: DownloadLimits

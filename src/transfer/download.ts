@@ -12,7 +12,6 @@ import {
   type InsideEvent,
   type PieceFrom,
   type SourceId,
-  type WaitReason,
 } from './events.ts'
 import { Exchange } from './exchange.ts'
 import { isDiscarding, isOfSupernode, mayAskOriginAgain } from './failure.ts'
@@ -22,7 +21,7 @@ import { OriginTurn } from './origin-turn.ts'
 import { Progress } from './progress.ts'
 import type { ReportBatch } from './report-batch.ts'
 import { SupernodeView } from './supernode-view.ts'
-import { Waits } from './waits.ts'
+import { Waits, waitReason } from './waits.ts'
 
 /**
  * One download as a state machine: events and `now` in, effects out; no I/O, no timers, deterministic. The supernode's CDN is the same
@@ -32,7 +31,7 @@ import { Waits } from './waits.ts'
  *        └────────────┴────────────┴────────────┴──────► failed
  *
  * Orders of fall-back while receiving: assigned sources → sources already known → origin for the missing pieces only → error. What
- * can go wrong, and what happens then, is the table in download.test.ts.
+ * can go wrong, and what happens then, is in download.test.ts and download-alone.test.ts.
  */
 export type Phase = 'announcing' | 'preparing' | 'receiving' | 'verifying' | 'complete' | 'failed'
 
@@ -67,7 +66,7 @@ export class Download {
     this.#progress = new Progress(now)
     this.content = new Content(start.stored)
     const emit = (effect: DownloadEffect) => void this.#effects.push(effect)
-    this.#origin = new OriginTurn(start.limits.originTries, emit)
+    this.#origin = new OriginTurn(start, emit)
     this.#exchange = new Exchange({ ...start, content: this.content, emit })
     this.waits = new Waits(start.hasSupernode ? 'layout' : 'origin', now)
   }
@@ -82,7 +81,9 @@ export class Download {
   step(event: DownloadEvent, clockNow: number): DownloadEffect[] {
     const now = this.#time.at(clockNow)
     if (!this.isOver) this.#handle(event, now)
-    else if (event.type === 'assigned') this.#declineWhenOver(event.pieces)
+    else if (event.type === 'assigned' && this.phase === 'complete' && !this.#supernode.isDismissed) {
+      this.#exchange.decline(event.pieces)
+    }
     return this.#leave(now)
   }
 
@@ -159,6 +160,7 @@ export class Download {
       case 'supernode-lost':
         return this.#loseSupernode(now, jitter(this.#random, this.#limits.graceMs))
       case 'supernode-unavailable':
+        if (this.#isHelpless) return this.#fail('SUPERNODE_UNREACHABLE', 'no supernode can be reached')
         this.#loseSupernode(now, 0)
         return this.#goOn(now)
       case 'fetched':
@@ -186,21 +188,17 @@ export class Download {
     }
   }
 
+  /** Without the supernode there is nowhere to begin. */
+  get #isHelpless(): boolean {
+    return this.phase === 'announcing' && !this.#origin.permit.isGiven
+  }
+
   #leave(now: number): DownloadEffect[] {
-    this.waits.switchTo(this.#waitReason(), now)
+    const isWaiting = !this.isOver && this.#exchange.inFlight.count === 0
+    this.waits.switchTo(isWaiting ? waitReason(this.phase, this.#origin, this.#supernode) : null, now)
     const effects = this.#effects
     this.#effects = []
     return effects
-  }
-
-  #waitReason(): WaitReason | null {
-    if (this.isOver || this.#exchange.inFlight.count > 0) return null
-    if (this.phase === 'verifying') return 'digest'
-    if (this.phase === 'preparing') return 'disk'
-    if (this.#origin.isOpen) return this.phase === 'announcing' ? 'origin' : null
-    if (this.#origin.isBackingOff) return 'backoff'
-    if (this.#supernode.isJoined) return 'schedule'
-    return this.#supernode.isJoining ? 'layout' : 'supernode'
   }
 
   #onLayout(event: Extract<DownloadEvent, { type: 'layout' }>, now: number): void {
@@ -211,6 +209,7 @@ export class Download {
     this.#supernode.join(now)
     this.#origin.close()
     if (event.digest) this.digest = event.digest
+    if (event.originShare) this.#origin.permit.learn(event.originShare)
     this.#settleVersion(event.version, { by: 'supernode', isSame }, now)
     this.content.learnDigests(event.knownDigests)
   }
@@ -259,10 +258,6 @@ export class Download {
     else this.#exchange.decline(pieces)
   }
 
-  #declineWhenOver(pieces: readonly PieceFrom[]): void {
-    if (this.phase === 'complete' && !this.#supernode.isDismissed) this.#exchange.decline(pieces)
-  }
-
   #onFetched(event: Extract<DownloadEvent, { type: 'fetched' }>, now: number): void {
     const { piece, source } = event
     this.#progress.move(now)
@@ -291,6 +286,7 @@ export class Download {
   #onRefused(code: ErrorCode, message: string, now: number): void {
     const isOfNoConcern = this.#supernode.isDismissed || this.phase === 'verifying'
     if (!isOfNoConcern && !isOfSupernode(code)) return this.#fail(code, message, true)
+    if (this.#isHelpless) return this.#fail('REGISTRATION_REFUSED', `the supernode refuses: ${message}`)
     const wasJoined = this.#supernode.isJoined
     this.#loseSupernode(now, jitter(this.#random, this.#limits.graceMs))
     this.#supernode.refuse(now, this.#random, wasJoined)
@@ -364,21 +360,23 @@ export class Download {
     }
   }
 
-  /** Completes if everything is there; otherwise, without a supernode, looks for the next thing to fetch. */
+  /**
+   * Completes if everything is there; otherwise, without a supernode, looks for the next thing to fetch: from other hosts at once, from the
+   * origin when the supernode has not come back for a while.
+   */
   #goOn(now: number): void {
     this.#finishIfFull()
     const isUnderWay = this.phase === 'announcing' || this.phase === 'receiving'
-    if (isUnderWay && this.#supernode.isAlone(now)) this.#goOnAlone(now)
-  }
-
-  #goOnAlone(now: number): void {
+    if (!isUnderWay || !this.#supernode.isAbsent) return
     if (this.phase === 'receiving') this.#exchange.fetchFromKnown(now)
-    if (this.#origin.isFree(now)) this.#openOrigin(now)
+    if (this.#supernode.isAlone(now) && this.#origin.isFree(now, this.#progress.heldAt)) this.#openOrigin(now)
   }
 
   #openOrigin(now: number): void {
     const isStuck = now - this.#progress.heldAt > this.#limits.stallMs / 4
-    const stretch = pickStretch(this.content, this.#exchange, { isConfirmed: this.isConfirmed, isStuck })
+    const { isConfirmed, content } = this
+    const { permit } = this.#origin
+    const stretch = pickStretch(content, this.#exchange, { isConfirmed, isStuck, permit })
     if (stretch) this.#origin.open(stretch)
   }
 

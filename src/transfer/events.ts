@@ -1,6 +1,7 @@
 import type { Digest } from '../core/digest.ts'
 import type { ErrorCode } from '../core/error.ts'
 import type { Version } from '../core/version.ts'
+import type { OriginShare } from './origin-permit.ts'
 
 /** What happens to a download, and what the download wants done. Both are plain data; the engine in `peer/` connects them to I/O. */
 
@@ -11,7 +12,13 @@ export type PieceFrom = { readonly piece: number; readonly source: SourceId }
 
 export type DownloadEvent =
   /** What the supernode says about the task; also the sign that it has accepted our announce. */
-  | { type: 'layout'; version: Version; digest: Digest | null; knownDigests: readonly number[] }
+  | {
+      type: 'layout'
+      version: Version
+      digest: Digest | null
+      knownDigests: readonly number[]
+      originShare?: OriginShare
+    }
   | { type: 'digests'; pieces: readonly number[] }
   | { type: 'assigned'; pieces: readonly PieceFrom[] }
   | { type: 'revoked'; pieces: readonly PieceFrom[] }

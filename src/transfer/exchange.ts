@@ -75,6 +75,7 @@ export class Exchange {
   /** The piece is held, wherever it came from. */
   hold(piece: number): void {
     this.#options.content.hold(piece)
+    if (!this.inFlight.isComing(piece)) return
     this.release(this.inFlight.sourcesOf(piece).map(source => ({ piece, source })))
   }
 

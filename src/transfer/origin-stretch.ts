@@ -1,6 +1,7 @@
 import type { Content } from './content.ts'
 import type { OriginMode } from './events.ts'
 import type { Exchange } from './exchange.ts'
+import type { OriginPermit } from './origin-permit.ts'
 
 export type OriginStretch = {
   readonly mode: OriginMode
@@ -11,19 +12,20 @@ export type OriginStretch = {
 
 /**
  * What to ask the origin for, null for nothing: only what nobody else offers or sends.
- * @param isStuck whether nothing has come for so long that what others offer does not count
+ * @param state `isStuck`: whether nothing has come for so long that what others offer does not count
  */
 export function pickStretch(
   content: Content,
   exchange: Exchange,
-  state: { isConfirmed: boolean; isStuck: boolean },
+  state: { isConfirmed: boolean; isStuck: boolean; permit: OriginPermit },
 ): OriginStretch | null {
   const { version, held, pieceCount, isFull } = content
   if (version === null) return { mode: 'fresh', fromPiece: 0, untilPiece: null }
   if (pieceCount === null) return { mode: 'resume', fromPiece: held.firstMissing(), untilPiece: null }
   if (isFull) return state.isConfirmed ? null : { mode: 'revalidate', fromPiece: 0, untilPiece: null }
   const { known, inFlight } = exchange
-  const gap = known.firstGap(held, pieceCount, piece => inFlight.isComing(piece))
+  const range = { start: state.permit.startIn(pieceCount), count: pieceCount }
+  const gap = known.firstGap(held, range, piece => inFlight.isComing(piece))
   if (gap) return resume(gap, pieceCount)
   if (!state.isStuck || !inFlight.isAllLate) return null
   const from = held.firstMissing()

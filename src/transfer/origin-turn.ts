@@ -1,5 +1,7 @@
 import { jitter, type Random } from '../core/random.ts'
+import type { DownloadStart } from './download-options.ts'
 import type { DownloadEffect } from './events.ts'
+import { OriginPermit } from './origin-permit.ts'
 import type { OriginStretch } from './origin-stretch.ts'
 
 type State = { state: 'idle' } | { state: 'open'; isFruitful: boolean } | { state: 'backoff'; until: number }
@@ -9,14 +11,19 @@ const BACKOFF_MAX_MS = 8_000
 
 /** Reading from the origin: one stream at a time, a few tries with growing pauses. */
 export class OriginTurn {
+  readonly permit: OriginPermit
+  /** Without a new piece in between. */
   readonly #tries: number
   readonly #emit: (effect: DownloadEffect) => void
   #state: State = { state: 'idle' }
   #failures = 0
 
-  /** @param tries without a new piece in between */
-  constructor(tries: number, emit: (effect: DownloadEffect) => void) {
-    this.#tries = tries
+  constructor(
+    { mayReadOrigin = true, limits, random }: DownloadStart,
+    emit: (effect: DownloadEffect) => void,
+  ) {
+    this.permit = new OriginPermit(mayReadOrigin, random)
+    this.#tries = limits.originTries
     this.#emit = emit
   }
 
@@ -33,9 +40,14 @@ export class OriginTurn {
     return this.#state.state === 'open' && this.#state.isFruitful
   }
 
-  /** Whether a stream may be opened now. */
-  isFree(now: number): boolean {
-    return this.#state.state === 'idle' || (this.#state.state === 'backoff' && now >= this.#state.until)
+  /**
+   * Whether a stream may be opened now.
+   * @param heldAt when something new last came
+   */
+  isFree(now: number, heldAt: number): boolean {
+    const isIdle = this.#state.state === 'idle'
+    const isRested = this.#state.state === 'backoff' && now >= this.#state.until
+    return (isIdle || isRested) && this.permit.isDue(now - heldAt)
   }
 
   open(stretch: OriginStretch): void {

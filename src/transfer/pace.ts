@@ -13,27 +13,34 @@ const ABANDON_UNKNOWN_MS = 600_000
 
 export class Pace {
   readonly #samples: number[] = []
+  /** Null where it is to be worked out anew. */
+  #median: number | null = null
 
   record(elapsedMs: number): void {
     this.#samples.push(elapsedMs)
     if (this.#samples.length > SAMPLES) this.#samples.shift()
+    this.#median = null
   }
 
   /** Age at which a piece may be asked of a second source. */
   get hedgeAfterMs(): number {
-    const median = this.#median()
+    const median = this.#known()
     return median === null ? HEDGE_UNKNOWN_MS : Math.max(HEDGE_MIN_MS, HEDGE_FACTOR * median)
   }
 
   /** Age at which a source is given up for a piece. */
   get abandonAfterMs(): number {
-    const median = this.#median()
+    const median = this.#known()
     return median === null ? ABANDON_UNKNOWN_MS : Math.max(ABANDON_MIN_MS, ABANDON_FACTOR * median)
   }
 
-  #median(): number | null {
+  /** The median, null before there is one. */
+  #known(): number | null {
     if (this.#samples.length < SAMPLES_MIN) return null
-    const sorted = [...this.#samples].sort((a, b) => a - b)
-    return sorted[sorted.length >> 1]
+    if (this.#median === null) {
+      const sorted = Float64Array.from(this.#samples).sort()
+      this.#median = sorted[sorted.length >> 1]
+    }
+    return this.#median
   }
 }

@@ -15,5 +15,6 @@ export function emptyReport(): ReportBatch {
 }
 
 export function isEmptyReport(report: ReportBatch): boolean {
-  return Object.values(report).every(list => list.length === 0)
+  const { done, failed, released, slow, fromOrigin } = report
+  return done.length + failed.length + released.length + slow.length + fromOrigin.length === 0
 }

@@ -40,7 +40,7 @@ export class SupernodeView {
     return this.#isDismissed
   }
 
-  /** Whether the download has to find its pieces by itself by now. */
+  /** Whether it is not awaited any more. */
   isAlone(now: number): boolean {
     if (this.#state.state === 'lost') return now >= this.#state.aloneAt
     return this.#state.state === 'none'

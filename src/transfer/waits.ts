@@ -1,4 +1,7 @@
+import type { Phase } from './download.ts'
 import type { WaitReason } from './events.ts'
+import type { OriginTurn } from './origin-turn.ts'
+import type { SupernodeView } from './supernode-view.ts'
 
 /** Adds up how long a download waited, by reason. */
 export class Waits {
@@ -32,4 +35,14 @@ export class Waits {
         .filter(([, ms]) => ms > 0),
     )
   }
+}
+
+/** What is waited for while nothing is on its way from other hosts; null where the origin is sending. */
+export function waitReason(phase: Phase, origin: OriginTurn, supernode: SupernodeView): WaitReason | null {
+  if (phase === 'verifying') return 'digest'
+  if (phase === 'preparing') return 'disk'
+  if (origin.isOpen) return phase === 'announcing' ? 'origin' : null
+  if (origin.isBackingOff) return 'backoff'
+  if (supernode.isJoined) return 'schedule'
+  return supernode.isJoining ? 'layout' : 'supernode'
 }

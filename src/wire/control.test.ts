@@ -54,8 +54,9 @@ const peerVectors: { [Name in keyof PeerMessages]: [message: PeerMessages[Name],
       pieceLength: 1_048_576,
       held: Uint8Array.of(5, 255),
       lookAhead: 32,
+      isSeedOnly: true,
     },
-    `9c02${TASK_HEX}a1759192a161a162a0${DIGEST_HEX}c0${GENERATION_HEX}ce00011170ce00100000c40205ff20`,
+    `9d02${TASK_HEX}a1759192a161a162a0${DIGEST_HEX}c0${GENERATION_HEX}ce00011170ce00100000c40205ff20c3`,
   ],
   report: [
     {
@@ -94,8 +95,10 @@ const supernodeVectors: {
       pieces: [0, 1],
       digests: Uint8Array.of(1, 2),
       inline: Uint8Array.of(7),
+      originRank: 4,
+      originReaders: 3,
     },
-    `9c41${TASK_HEX}${GENERATION_HEX}0302a174c0a3226522c0920001c4020102c40107`,
+    `9e41${TASK_HEX}${GENERATION_HEX}0302a174c0a3226522c0920001c4020102c401070403`,
   ],
   digests: [
     { type: 'digests', taskId: TASK, pieces: [9], digests: Uint8Array.of(8) },
@@ -180,6 +183,7 @@ const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
     pieceLength: uint,
     held: bytes,
     lookAhead: orNull(uint),
+    isSeedOnly: orNull(fc.boolean()),
   }),
   fc.record({
     type: kind('report'),
@@ -209,6 +213,8 @@ const supernodeMessage: fc.Arbitrary<SupernodeMessage> = fc.oneof(
     pieces: uints,
     digests: bytes,
     inline: orNull(bytes),
+    originRank: orNull(uint),
+    originReaders: orNull(uint),
   }),
   fc.record({ type: kind('digests'), taskId, pieces: uints, digests: bytes }),
   fc.record({ type: kind('assign'), taskId, sources: texts, pieces: uints }),
@@ -344,8 +350,9 @@ describe('versions of the protocol that differ in their last fields', () => {
   test('fields that may be null are null where they are missing', () => {
     const [layout] = supernodeVectors.layout
     const list = packr.unpack(encodeSupernodeMessage(layout)) as unknown[]
-    const decoded = decodeSupernodeMessage(packr.pack(list.slice(0, -1)))
-    assert.equal((decoded as SupernodeMessages['layout']).inline, null)
-    assertRefused(packr.pack(list.slice(0, -2)))
+    const decoded = decodeSupernodeMessage(packr.pack(list.slice(0, -3)))
+    const { inline, originRank, originReaders } = decoded as SupernodeMessages['layout']
+    assert.deepEqual([inline, originRank, originReaders], [null, null, null])
+    assertRefused(packr.pack(list.slice(0, -4)))
   })
 })

@@ -5,6 +5,7 @@ import {
   digest,
   type FieldReader,
   type FieldsOf,
+  flag,
   generation,
   orNull,
   taskId,
@@ -43,7 +44,8 @@ export const PEER_MESSAGES = {
   },
   /**
    * Joins a task's swarm, and says what is held already. Idempotent. `held` is Bitmap's form for `generation`. `lookAhead` is the number of
-   * pieces that a reader of unfinished content needs first, null without one.
+   * pieces that a reader of unfinished content needs first, null without one. `isSeedOnly` asks for pieces of the supernode alone, and
+   * offers none to others.
    */
   announce: {
     tag: 2,
@@ -59,6 +61,7 @@ export const PEER_MESSAGES = {
       pieceLength: uint,
       held: bytes,
       lookAhead: orNull(uint),
+      isSeedOnly: orNull(flag),
     },
   },
   /**
@@ -87,7 +90,8 @@ export const SUPERNODE_MESSAGES = {
   welcome: { tag: 64, fields: { version: uint, supernodeId: text, address: text } },
   /**
    * What the task is, and what is known of it. Sent again, with the news only, when the length or the digest becomes known.
-   * `digests` holds 32 bytes for each of `pieces`. `inline` is the whole content where that is small.
+   * `digests` holds 32 bytes for each of `pieces`. `inline` is the whole content where that is small. `originRank` is the peer's place
+   * among those who may read the origin should the supernode be gone, from 0, `originReaders` how many may do so at once.
    */
   layout: {
     tag: 65,
@@ -103,6 +107,8 @@ export const SUPERNODE_MESSAGES = {
       pieces: uints,
       digests: bytes,
       inline: orNull(bytes),
+      originRank: orNull(uint),
+      originReaders: orNull(uint),
     },
   },
   /** Digests of pieces that became known. */

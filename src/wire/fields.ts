@@ -28,6 +28,9 @@ export const text: FieldReader<string> = value =>
 export const uint: FieldReader<number> = value =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : refuse('a natural number')
 
+export const flag: FieldReader<boolean> = value =>
+  typeof value === 'boolean' ? value : refuse('true or false')
+
 export const bytes: FieldReader<Uint8Array> = value =>
   value instanceof Uint8Array ? value : refuse('a byte string')
 

@@ -120,6 +120,24 @@ test('broken chunks are refused', () => {
   }
 })
 
+test('how much payload comes next is known within a length, a chunk, and until the connection ends', () => {
+  const sized = new BodyDecoder({ kind: 'length', lengthBytes: 5 })
+  assert.equal(sized.payloadAheadBytes, 5)
+  sized.step(Buffer.from('abc'), 0, 3, 9)
+  assert.equal(sized.payloadAheadBytes, 2)
+  sized.step(Buffer.from('de'), 0, 2, 9)
+  assert.equal(sized.payloadAheadBytes, 0)
+  const chunked = new BodyDecoder({ kind: 'chunked' })
+  assert.equal(chunked.payloadAheadBytes, 0)
+  const wire = Buffer.from('3\r\nabc\r\n0\r\n\r\n')
+  chunked.step(wire, 0, 4, 9)
+  assert.equal(chunked.payloadAheadBytes, 2)
+  chunked.step(wire, 4, wire.length, 9)
+  assert.equal(chunked.payloadAheadBytes, 0)
+  const untilClose = new BodyDecoder({ kind: 'close' })
+  assert.equal(untilClose.payloadAheadBytes, Number.POSITIVE_INFINITY)
+})
+
 test('chunk lines and trailers have a limit', () => {
   const endless = { kind: 'chunked' } as const
   const line = Buffer.from(`5;${'x'.repeat(9000)}`)

@@ -108,6 +108,12 @@ export class BodyDecoder {
     return this.isDone || this.#framing.kind === 'close'
   }
 
+  /** How many of the bytes that come next are payload whatever they are; infinite where only the connection's end ends the body. */
+  get payloadAheadBytes(): number {
+    if (this.#state !== 'payload') return 0
+    return this.#framing.kind === 'close' ? Number.POSITIVE_INFINITY : this.#remaining
+  }
+
   /**
    * Consumes from `bytes[start, end)` up to the end of one stretch of payload of at most `limit` bytes.
    * @throws DragonflyError PROTOCOL_INVALID for broken chunks

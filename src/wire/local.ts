@@ -14,11 +14,35 @@ export type DownloadRequest = {
   name: string
   tag: string
   digest: string | null
+  /** 32 lower-case hex digits that the MD5 of the whole content must be. Beside the digest, and never in its place. */
+  md5?: string | null
+  /** Names of query parameters that do not select content, beside those of known signatures. */
+  filter?: string[]
+  /** PEM text of further certificate authorities that may vouch for the origin, or null. */
+  authorities?: string | null
+  /** Whether the origin's certificate is not checked. */
+  isInsecure?: boolean
+  /** Who asks, for the log. */
+  callSystem?: string
   /** Whether the result must have the whole content's digest; it costs a pass over the content where nobody has computed it yet. */
   wantsDigest?: boolean
+  /** Where pieces may come from: from anybody, or from the supernode alone. Without `nodes` they come from the origin. */
+  pattern?: 'p2p' | 'cdn'
+  /** False where this host must not read the origin itself. */
+  mayReadOrigin?: boolean
+  /** Bytes per second that this download may receive; null is what is usual at this peer. */
+  localLimit?: number | null
+  /** Bytes per second below which the download is given up; null is none. */
+  minRate?: number | null
   /** Supernodes, `host:port`, in the order in which to try them. */
   nodes: string[]
 }
+
+/** Bytes per second, null is none. Of the whole peer, each for sending and for receiving; and of every download that names none. */
+export type LimitStatus = { total: number | null; local: number | null }
+
+/** What is not named stays. */
+export type LimitChange = Partial<LimitStatus>
 
 export type BytesBySource = { origin: number; supernode: number; peers: number; local: number }
 
@@ -31,6 +55,8 @@ export type RunSnapshot = {
   rateBytesPerSecond: number
   /** Why nothing is on its way at this moment, or null. */
   waiting: string | null
+  /** `host:port` of the supernode that last answered; null before one has. */
+  node: string | null
 }
 
 export type RunResult = {
@@ -47,6 +73,8 @@ export type RunResult = {
   waitMs: Partial<Record<string, number>>
   /** Seconds ÷ the least that the best observed rate allows; null where nothing was transferred. */
   boundFactor: number | null
+  /** `host:port` of the supernode that last answered; null where none did. */
+  node: string | null
 }
 
 export type LocalEvent =
@@ -59,5 +87,10 @@ export type PeerStatus = {
   pid: number
   uploadPort: number
   sentBytes: number
+  /** Commands that wait for a download, or take it into its place. */
+  commands: number
+  /** Takes no new downloads, and ends with the ones that it has. */
+  isFinishing: boolean
+  limits: LimitStatus
   tasks: RunSnapshot[]
 }

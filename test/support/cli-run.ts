@@ -27,7 +27,7 @@ export type RunningCli = { readonly child: ChildProcess; readonly ended: Promise
 export function startCli(
   program: 'dfget' | 'supernode' | 'dragonfly',
   flags: readonly string[],
-  options: { cwd?: string; isUnprivileged?: boolean } = {},
+  options: { cwd?: string; isUnprivileged?: boolean; env?: NodeJS.ProcessEnv } = {},
 ): RunningCli {
   const withoutPrivileges = ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
   const mustDrop = options.isUnprivileged === true && process.getuid?.() === 0
@@ -37,6 +37,7 @@ export function startCli(
     timeout: PATIENCE_MS,
     killSignal: 'SIGKILL',
     cwd: options.cwd,
+    env: options.env,
   })
   return { child, ended: resultOf(child) }
 }

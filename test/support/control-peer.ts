@@ -135,6 +135,7 @@ export function announcement(
     lengthBytes: null,
     pieceLength: 0,
     lookAhead: null,
+    isSeedOnly: null,
     held: new Uint8Array(0),
     ...changes,
   }

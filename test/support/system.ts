@@ -50,6 +50,7 @@ export async function startSystem(options: Partial<SupernodeOptions> = {}): Prom
     advertiseIp: null,
     uploadLimit: null,
     uploadSlots: null,
+    originReaders: 3,
     originTimeouts: TEST_ORIGIN_TIMEOUTS,
     freshMs: 0,
     recordFile: null,

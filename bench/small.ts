@@ -1,0 +1,187 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { downloadFile } from '../src/cli/dfget-download.ts'
+import { silentView } from '../src/cli/progress.ts'
+import { parseSize } from '../src/core/size.ts'
+import { openHome } from '../src/peer/home.ts'
+import { cpuOf, need, peerPid, startNginx, startSupernode, stopPeer } from './loopback.ts'
+
+/**
+ * Many small files, on loopback and in one run: (a) each through a running peer, as a command asks for it and puts it in place, beside one
+ * curl that fetches them over one connection; (b) `dfget` from the start of its process to the end, beside `curl -o`, in turn. No file was
+ * seen before, so each goes from nginx through the supernode to the peer, is verified, and is synced to disk, which curl's are not.
+ *
+ *     npm run bench:small -- [--files 1000] [--bytes 4KiB] [--commands 50]
+ */
+
+const { values } = parseArgs({
+  options: {
+    files: { type: 'string', default: '1000' },
+    bytes: { type: 'string', default: '4KiB' },
+    commands: { type: 'string', default: '50' },
+    dist: { type: 'string', default: path.join(import.meta.dirname, '..', 'dist') },
+  },
+})
+const files = Number(values.files)
+const commands = Number(values.commands)
+const lengthBytes = parseSize(values.bytes)
+
+const WARM_UPS = 20
+const TARGETS = { p50: 20, p99: 100, command: 200 } as const
+const DFGET = path.join(values.dist, 'dfget.js')
+
+need('nginx', 'curl')
+const directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-small-'))
+const homeRoot = path.join(directory, 'home')
+const stops: (() => void)[] = []
+try {
+  await main()
+} finally {
+  await stopPeer(homeRoot)
+  for (const stop of stops) stop()
+  await rm(directory, { recursive: true, force: true })
+}
+
+async function main(): Promise<void> {
+  const root = path.join(directory, 'www')
+  await mkdir(root)
+  for (let i = 0; i < WARM_UPS + files + commands; i++)
+    await writeFile(path.join(root, `${i}`), randomBytes(lengthBytes))
+  const nginx = await startNginx(directory, root)
+  stops.push(nginx.stop)
+  const supernode = await startSupernode(
+    path.join(values.dist, 'supernode.js'),
+    path.join(directory, 'super'),
+  )
+  stops.push(supernode.stop)
+  const scene = { origin: `http://${nginx.address}`, node: supernode.address }
+  for (let i = 0; i < WARM_UPS; i++) await runDfget(scene, i)
+  const watched = [nginx.pid, supernode.pid, ...(await peerPid(homeRoot))]
+
+  const before = await cpuOf(watched)
+  const own = process.cpuUsage()
+  const through = await throughPeer(scene)
+  const { user, system } = process.cpuUsage(own)
+  const cpu = (await cpuOf(watched)) - before + (user + system) / 1e6
+  const curl = await curlAll(scene.origin)
+
+  const processes = { dfget: [] as number[], curl: [] as number[] }
+  for (let i = WARM_UPS + files; i < WARM_UPS + files + commands; i++) {
+    processes.curl.push(
+      await timed('curl', ['-sS', '-o', path.join(directory, 'curl'), `${scene.origin}/${i}`]),
+    )
+    processes.dfget.push(await runDfget(scene, i))
+  }
+  print({ through, curl, cpu, processes })
+}
+
+type Scene = { readonly origin: string; readonly node: string }
+
+/** Milliseconds per file. */
+async function throughPeer({ origin, node }: Scene): Promise<number[]> {
+  const home = await openHome(homeRoot)
+  const took: number[] = []
+  for (let i = WARM_UPS; i < WARM_UPS + files; i++) {
+    const output = path.join(directory, 'out', `${i}`)
+    const request = {
+      url: `${origin}/${i}`,
+      headers: [],
+      name: `${i}`,
+      tag: '',
+      digest: null,
+      nodes: [node],
+    }
+    const startedAt = performance.now()
+    await downloadFile({
+      request,
+      output,
+      home,
+      peerArguments: [],
+      view: silentView,
+      shownLog: null,
+      timeoutMs: null,
+      signal: new AbortController().signal,
+    })
+    took.push(performance.now() - startedAt)
+    await assertSame(i, output)
+  }
+  return took
+}
+
+async function assertSame(i: number, output: string): Promise<void> {
+  const [expected, got] = await Promise.all([readFile(path.join(directory, 'www', `${i}`)), readFile(output)])
+  if (!expected.equals(got)) throw new Error(`file ${i} is not what nginx has`)
+}
+
+/** Milliseconds per file of one process, by curl's own account. */
+async function curlAll(origin: string): Promise<number[]> {
+  const plan = path.join(directory, 'curl.conf')
+  const lines = [`write-out = "%{time_total}\\n"`, 'silent', 'create-dirs']
+  for (let i = WARM_UPS; i < WARM_UPS + files; i++)
+    lines.push(`url = "${origin}/${i}"`, `output = "${directory}/curled/${i}"`)
+  await writeFile(plan, lines.join('\n'))
+  const child = spawn('curl', ['-K', plan], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const said = Buffer.concat(await child.stdout.toArray()).toString()
+  return said
+    .trim()
+    .split('\n')
+    .map(seconds => Number(seconds) * 1000)
+}
+
+function runDfget({ origin, node }: Scene, i: number): Promise<number> {
+  const output = path.join(directory, 'dfget', `${i}`)
+  const flags = ['-u', `${origin}/${i}`, '-o', output, '--home', homeRoot, '--node', node, '--config=']
+  return timed(process.execPath, [DFGET, ...flags])
+}
+
+async function timed(program: string, words: readonly string[]): Promise<number> {
+  const startedAt = performance.now()
+  const child = spawn(program, words, { stdio: ['ignore', 'ignore', 'inherit'] })
+  const [status] = await once(child, 'close')
+  if (status !== 0) throw new Error(`${program} ended with ${status}`)
+  return performance.now() - startedAt
+}
+
+type Results = {
+  readonly through: number[]
+  readonly curl: number[]
+  readonly cpu: number
+  readonly processes: { readonly dfget: number[]; readonly curl: number[] }
+}
+
+function print({ through, curl, cpu, processes }: Results): void {
+  const ms = (value: number) => `${value.toFixed(1)} ms`.padStart(10)
+  const verdict = (value: number, target: number) => `≤ ${target} ${value <= target ? 'met' : 'MISSED'}`
+  const quantiles = (numbers: readonly number[]) => [quantile(numbers, 0.5), quantile(numbers, 0.99)] as const
+  const [p50, p99] = quantiles(through)
+  const [curl50, curl99] = quantiles(curl)
+  const [dfget50, dfget99] = quantiles(processes.dfget)
+  const [process50, process99] = quantiles(processes.curl)
+  console.log(`${files} files of ${values.bytes}              p50        p99`)
+  console.log(
+    `through a running peer  ${ms(p50)} ${ms(p99)}   p50 ${verdict(p50, TARGETS.p50)}, p99 ${verdict(p99, TARGETS.p99)}`,
+  )
+  console.log(
+    `one curl for all        ${ms(curl50)} ${ms(curl99)}   ratio of p50 ${(p50 / curl50).toFixed(1)}`,
+  )
+  console.log(
+    `CPU of all that take part, the asking process with it: ${((cpu * 1000) / files).toFixed(2)} ms per file\n`,
+  )
+  console.log(`${commands} commands, start to exit`)
+  console.log(
+    `dfget                   ${ms(dfget50)} ${ms(dfget99)}   p50 ${verdict(dfget50, TARGETS.command)}`,
+  )
+  console.log(
+    `curl                    ${ms(process50)} ${ms(process99)}   ratio of p50 ${(dfget50 / process50).toFixed(1)}`,
+  )
+}
+
+function quantile(numbers: readonly number[], share: number): number {
+  const sorted = numbers.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]
+}

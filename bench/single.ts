@@ -25,8 +25,11 @@ const TITLES = { a: 'warm supernode', b: 'cold', c: 'already held' } as const
 const PEER_MEMORY_TARGET_MIB = 200
 const DFGET = path.join(import.meta.dirname, '..', 'dist', 'dfget.js')
 const SUPERNODE = path.join(import.meta.dirname, '..', 'dist', 'supernode.js')
-/** A cold run writes the file twice: at the supernode and at the peer. */
-const WARMED_FILES = 2.5
+/** A cold run writes the file twice: at the supernode and at the peer. Not all that was warmed is what the kernel takes first. */
+const WARMED_FILES = 6
+/** So long after a fill the supernode begins to hash the whole file, and a moment more. */
+const DIGEST_BEGUN_MS = 3_500
+const REST_MS = 500
 const TICKS_PER_SECOND = 100
 
 const { values } = parseArgs({
@@ -55,6 +58,7 @@ async function main(): Promise<void> {
     await download({ url: warm, home: 'warmer', supernode, watched: [] })
     await stopPeer('warmer')
     const watched = [nginx.pid, supernode.pid]
+    await atRest(watched)
     results.a.push(await pair({ url: warm, home: `home-a-${round}`, supernode, watched }))
     results.c.push(await pair({ url: warm, home: `home-a-${round}`, supernode, watched }))
     await stopPeer(`home-a-${round}`)
@@ -116,6 +120,15 @@ async function timed(command: string): Promise<Run> {
   if (status !== 0) throw new Error(`${command} ended with ${status}: ${said}`)
   const [wall, user, system] = said.trim().split('\n').at(-1)!.split(' ').map(Number)
   return { wall, cpu: user + system }
+}
+
+/** The supernode's digest of what it has just filled is part of no run. */
+async function atRest(pids: number[]): Promise<void> {
+  await delay(DIGEST_BEGUN_MS)
+  for (let before = Number.NaN, now = await cpuOf(pids); now !== before; now = await cpuOf(pids)) {
+    before = now
+    await delay(REST_MS)
+  }
 }
 
 async function cpuOf(pids: number[]): Promise<number> {

@@ -2,13 +2,18 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
 import os from 'node:os'
 import path from 'node:path'
+import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
-import { downloadFile } from '../src/cli/dfget-download.ts'
-import { silentView } from '../src/cli/progress.ts'
+import { askPeer } from '../src/cli/peer-process.ts'
+import { prepareOutput, publish } from '../src/cli/publish.ts'
 import { parseSize } from '../src/core/size.ts'
 import { openHome } from '../src/peer/home.ts'
+import { runLogFile } from '../src/peer/run-log.ts'
+import { parseRecords } from '../src/peer/run-record.ts'
+import type { LocalEvent } from '../src/wire/local.ts'
 import { cpuOf, need, peerPid, startNginx, startSupernode, stopPeer } from './loopback.ts'
 
 /**
@@ -61,13 +66,18 @@ async function main(): Promise<void> {
   stops.push(supernode.stop)
   const scene = { origin: `http://${nginx.address}`, node: supernode.address }
   for (let i = 0; i < WARM_UPS; i++) await runDfget(scene, i)
-  const watched = [nginx.pid, supernode.pid, ...(await peerPid(homeRoot))]
-
-  const before = await cpuOf(watched)
-  const own = process.cpuUsage()
+  const watched = {
+    nginx: [nginx.pid],
+    supernode: [supernode.pid],
+    peer: await peerPid(homeRoot),
+    asker: [process.pid],
+  }
+  const cpuNow = () => Promise.all(Object.values(watched).map(cpuOf))
+  const before = await cpuNow()
   const through = await throughPeer(scene)
-  const { user, system } = process.cpuUsage(own)
-  const cpu = (await cpuOf(watched)) - before + (user + system) / 1e6
+  const after = await cpuNow()
+  const cpu = Object.keys(watched).map((who, i) => ({ who, seconds: after[i] - before[i] }))
+  const spent = await timesOfPeer()
   const curl = await curlAll(scene.origin)
 
   const processes = { dfget: [] as number[], curl: [] as number[] }
@@ -77,7 +87,7 @@ async function main(): Promise<void> {
     )
     processes.dfget.push(await runDfget(scene, i))
   }
-  print({ through, curl, cpu, processes })
+  print({ through, curl, cpu, spent, processes })
 }
 
 type Scene = { readonly origin: string; readonly node: string }
@@ -88,34 +98,40 @@ async function throughPeer({ origin, node }: Scene): Promise<number[]> {
   const took: number[] = []
   for (let i = WARM_UPS; i < WARM_UPS + files; i++) {
     const output = path.join(directory, 'out', `${i}`)
-    const request = {
-      url: `${origin}/${i}`,
-      headers: [],
-      name: `${i}`,
-      tag: '',
-      digest: null,
-      nodes: [node],
-    }
+    const body = { url: `${origin}/${i}`, headers: [], name: `${i}`, tag: '', digest: null, nodes: [node] }
     const startedAt = performance.now()
-    await downloadFile({
-      request,
-      output,
-      home,
-      peerArguments: [],
-      view: silentView,
-      shownLog: null,
-      timeoutMs: null,
-      signal: new AbortController().signal,
-    })
+    await prepareOutput(output)
+    const answer = await askPeer(home, { method: 'POST', path: '/downloads', body })
+    if (answer === null) throw new Error('the peer is gone')
+    await publish(await pathIn(answer), output)
+    answer.destroy()
     took.push(performance.now() - startedAt)
     await assertSame(i, output)
   }
   return took
 }
 
+/** Where the peer has the file, once it is complete. */
+async function pathIn(answer: IncomingMessage): Promise<string> {
+  for await (const line of createInterface({ input: answer })) {
+    const event = JSON.parse(line) as LocalEvent
+    if (event.event === 'complete') return event.result.path
+    if (event.event === 'failed') throw new Error(event.message)
+  }
+  throw new Error('the peer broke off')
+}
+
 async function assertSame(i: number, output: string): Promise<void> {
   const [expected, got] = await Promise.all([readFile(path.join(directory, 'www', `${i}`)), readFile(output)])
   if (!expected.equals(got)) throw new Error(`file ${i} is not what nginx has`)
+}
+
+async function timesOfPeer(): Promise<string> {
+  const records = parseRecords(await readFile(runLogFile(homeRoot), 'utf8')).slice(-files)
+  const totals = new Map<string, number>()
+  for (const { timeMs } of records)
+    for (const [reason, ms] of Object.entries(timeMs)) totals.set(reason, (totals.get(reason) ?? 0) + ms)
+  return [...totals].map(([reason, ms]) => `${reason} ${(ms / records.length).toFixed(1)} ms`).join(', ')
 }
 
 /** Milliseconds per file of one process, by curl's own account. */
@@ -150,11 +166,13 @@ async function timed(program: string, words: readonly string[]): Promise<number>
 type Results = {
   readonly through: number[]
   readonly curl: number[]
-  readonly cpu: number
+  readonly cpu: readonly { readonly who: string; readonly seconds: number }[]
+  /** Where the peer's own time went, mean per file. */
+  readonly spent: string
   readonly processes: { readonly dfget: number[]; readonly curl: number[] }
 }
 
-function print({ through, curl, cpu, processes }: Results): void {
+function print({ through, curl, cpu, spent, processes }: Results): void {
   const ms = (value: number) => `${value.toFixed(1)} ms`.padStart(10)
   const verdict = (value: number, target: number) => `≤ ${target} ${value <= target ? 'met' : 'MISSED'}`
   const quantiles = (numbers: readonly number[]) => [quantile(numbers, 0.5), quantile(numbers, 0.99)] as const
@@ -169,9 +187,11 @@ function print({ through, curl, cpu, processes }: Results): void {
   console.log(
     `one curl for all        ${ms(curl50)} ${ms(curl99)}   ratio of p50 ${(p50 / curl50).toFixed(1)}`,
   )
-  console.log(
-    `CPU of all that take part, the asking process with it: ${((cpu * 1000) / files).toFixed(2)} ms per file\n`,
-  )
+  const perFile = (seconds: number) => `${((seconds * 1000) / files).toFixed(1)} ms`
+  const all = cpu.reduce((sum, { seconds }) => sum + seconds, 0)
+  const parts = cpu.map(({ who, seconds }) => `${who} ${perFile(seconds)}`).join(', ')
+  console.log(`CPU per file: ${perFile(all)} (${parts})`)
+  console.log(`the peer's time, mean: ${spent}\n`)
   console.log(`${commands} commands, start to exit`)
   console.log(
     `dfget                   ${ms(dfget50)} ${ms(dfget99)}   p50 ${verdict(dfget50, TARGETS.command)}`,

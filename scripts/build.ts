@@ -1,9 +1,10 @@
+import { spawnSync } from 'node:child_process'
 import { chmod, rm } from 'node:fs/promises'
 import { isBuiltin } from 'node:module'
 import { basename, join } from 'node:path'
 import { build, type Plugin } from 'esbuild'
 
-/** One file per command is bundled from these into `dist/`; the name is kept. */
+/** The commands, each of which keeps its name in `dist/`. */
 export const ENTRIES: readonly string[] = ['src/cli/dfget.ts', 'src/cli/supernode.ts', 'src/cli/dragonfly.ts']
 
 const NODE_MAJOR_MIN = 24
@@ -43,23 +44,45 @@ const builtinsBehindGuard: Plugin = {
   },
 }
 
+/** What `dfget version` says of the build. The date is the commit's, so that the same sources give the same bundle. */
+async function buildFacts(root: string): Promise<Record<string, string>> {
+  const git = spawnSync('git', ['log', '-1', '--format=%h %cI'], { cwd: root, encoding: 'utf8' })
+  const [commit, date] = git.status === 0 ? git.stdout.trim().split(' ') : []
+  return commit === undefined || date === undefined
+    ? {}
+    : { BUILD_COMMIT: JSON.stringify(commit), BUILD_DATE: JSON.stringify(date) }
+}
+
 export async function bundle(root: string, outputFolder: string): Promise<void> {
   await rm(outputFolder, { recursive: true, force: true })
+  const define = await buildFacts(root)
+  for (const entry of ENTRIES) await bundleCommand(entry, { root, outputFolder, define })
+}
+
+/** By itself, so that a command loads few files, and what it imports dynamically is parsed only when that is needed. */
+async function bundleCommand(
+  entry: string,
+  { root, outputFolder, define }: { root: string; outputFolder: string; define: Record<string, string> },
+): Promise<void> {
+  const name = basename(entry).replace(/\.ts$/, '')
   await build({
     absWorkingDir: root,
-    entryPoints: [...ENTRIES],
+    entryPoints: [entry],
     outdir: outputFolder,
     bundle: true,
+    splitting: true,
+    chunkNames: `parts/${name}-[hash]`,
     format: 'esm',
     platform: 'node',
     target: SYNTAX_TARGET,
     banner: { js: BANNER },
     external: OPTIONAL_PACKAGES,
     plugins: [builtinsBehindGuard],
+    define,
     sourcemap: 'linked',
     logLevel: 'warning',
   })
-  for (const entry of ENTRIES) await chmod(join(outputFolder, basename(entry).replace(/\.ts$/, '.js')), 0o755)
+  await chmod(join(outputFolder, `${name}.js`), 0o755)
 }
 
 if (import.meta.main) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, it } from 'node:test'
+import { ROWS, SETTING_NAMES } from '../src/cli/dfget-settings.ts'
 import { ERROR_TABLE } from '../src/core/error.ts'
 
 const root = path.join(import.meta.dirname, '..')
@@ -15,6 +16,18 @@ describe('the documents', () => {
     const expected = Object.entries(ERROR_TABLE).map(
       ([code, row]) => `| ${code} | ${row.exitStatus} | ${row.isRetryable ? 'yes' : 'no'} | ${row.hint} |`,
     )
+    assert.deepEqual(rows, expected)
+  })
+
+  it('list every setting of dfget with its flag, key, variables and meaning, and no other', () => {
+    const rows = read('docs/dfget.md')
+      .split('\n')
+      .filter(line => /^\| `-/.test(line))
+    const expected = SETTING_NAMES.map(name => {
+      const { flags, key, environment, about, isPerCommand, isOfPeer } = ROWS[name]
+      const inFile = isPerCommand ? '' : `\`${key}\`${isOfPeer ? ' †' : ''}`
+      return `| \`${flags}\` | ${inFile} | ${environment.map(variable => `\`${variable}\``).join(', ')} | ${about} |`
+    })
     assert.deepEqual(rows, expected)
   })
 

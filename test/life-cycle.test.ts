@@ -156,11 +156,10 @@ describe('the resident peer’s process', () => {
   afterEach(() => rmSync(home, { recursive: true }))
 
   const start = async (aliveMs?: number): Promise<ChildProcess> => {
-    const module = JSON.stringify(path.join(SRC, 'cli/dfget-server.ts'))
-    const script = `
-      import { servePeer } from ${module}
-      await servePeer(${JSON.stringify(home)}, { ip: '127.0.0.1' }, ${aliveMs})`
-    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    const program = path.join(SRC, 'cli/dfget.ts')
+    const flags = ['--config=', '--home', home, '--ip', '127.0.0.1']
+    const alive = aliveMs === undefined ? [] : ['--alivetime', `${aliveMs}ms`]
+    const child = spawn(process.execPath, [program, 'server', ...flags, ...alive], {
       stdio: ['ignore', 'ignore', 2, 'pipe'],
     })
     const [ready] = await once(child.stdio[3] as NodeJS.ReadableStream, 'data')

@@ -40,8 +40,8 @@ const SABOTAGES: readonly Sabotage[] = [
   {
     title: 'a slot is released early',
     path: 'src/swarm/task-swarm.ts',
-    from: 'slotUntil: now + this.#slotTime.ms',
-    to: 'slotUntil: now + 10',
+    from: 'const slotUntil = now + this.#slotTime.msFor(expectedMs)',
+    to: 'const slotUntil = now + 10',
   },
   {
     title: 'what was given up is not reported',
@@ -52,14 +52,14 @@ const SABOTAGES: readonly Sabotage[] = [
   {
     title: 'reports forget the number of a source',
     path: 'src/peer/source-numbers.ts',
-    from: 'return this.#numbers.get(source) ?? []',
-    to: 'return this.#numbers.has(source) ? [] : []',
+    from: 'return this.#numbers.get(source) ?? NONE',
+    to: 'return this.#numbers.has(source) ? NONE : NONE',
   },
   {
     title: 'pieces of two versions are mixed',
     path: 'src/transfer/content.ts',
-    from: 'this.held = new Bitmap(this.pieceCount ?? 64)',
-    to: 'this.held.resize(this.pieceCount ?? 64)',
+    from: 'this.held = new Bitmap(this.pieceCount ?? SIZE_UNKNOWN)',
+    to: 'this.held.resize(this.pieceCount ?? SIZE_UNKNOWN)',
   },
 ]
 

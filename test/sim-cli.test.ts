@@ -113,7 +113,7 @@ describe('dragonfly sim', () => {
 
   it('a picture that cannot be written is an error that says so', async () => {
     const ended = await sim(...SMALL, '--svg', path.join(directory, 'no', 'such', 'directory'))
-    assert.equal(ended.status, 30)
+    assert.equal(ended.status, 1)
     assert.match(ended.stderr, /OUTPUT_INVALID/)
   })
 

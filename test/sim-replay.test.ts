@@ -128,7 +128,7 @@ describe('supernode --record', () => {
       '--record',
       nowhere,
     ])
-    assert.equal(ended.status, 30)
+    assert.equal(ended.status, 1)
     assert.match(ended.stderr, /OUTPUT_INVALID: .*cannot be written/)
   })
 })

@@ -1,112 +1,99 @@
-import type { IncomingMessage } from 'node:http'
-import path from 'node:path'
-import { createInterface } from 'node:readline'
-import type { Digest } from '../core/digest.ts'
-import { DragonflyError, isErrorCode } from '../core/error.ts'
+import type { DragonflyError } from '../core/error.ts'
 import { redactUrl } from '../core/filter-url.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import type { Home } from '../peer/home.ts'
-import type { DownloadRequest, LocalEvent, RunResult } from '../wire/local.ts'
-import { askStartedPeer, type PeerFlags } from './peer-process.ts'
+import type { DownloadRequest, RunResult } from '../wire/local.ts'
+import { STDOUT } from './download-target.ts'
+import { followLog } from './log-follower.ts'
+import { lastEvent } from './peer-answer.ts'
+import { askStartedPeer } from './peer-process.ts'
+import { type Patience, persist } from './persistence.ts'
 import type { ProgressView } from './progress.ts'
 import { prepareOutput, publish } from './publish.ts'
+import { hasSameContent } from './same-content.ts'
 
-export type DownloadCommand = {
-  readonly url: string
-  /** Absolute. */
+export type DownloadCommand = Patience & {
+  readonly request: DownloadRequest
+  /** Absolute, or `STDOUT`. */
   readonly output: string
-  readonly headers: readonly [string, string][]
-  readonly digest: Digest | null
-  readonly wantsDigest: boolean
-  readonly nodes: readonly string[]
+  /** Whether an output that is complete already is left as it is. */
+  readonly isContinued: boolean
   readonly home: Home
-  readonly peerFlags: PeerFlags
+  /** For the resident peer, if it has to be started. */
+  readonly peerArguments: readonly string[]
   readonly view: ProgressView
-  readonly signal: AbortSignal
+  /** Whose lines are shown meanwhile: the resident peer's log, or null. */
+  readonly shownLog: string | null
 }
 
-/** A peer that is killed in the middle is started again; what it had verified is still there. */
-const PEER_TRIES = 3
+/** `isKept`: the output had that very content before, and was not touched. */
+type Outcome = RunResult & { readonly isKept: boolean }
 
 /** @throws DragonflyError */
-export async function downloadFile(command: DownloadCommand): Promise<RunResult> {
+export async function downloadFile(command: DownloadCommand): Promise<Outcome> {
+  const { request, view, output } = command
+  const stopFollowing = await showLog(
+    { ...command, isReserved: request.wantsDigest || output === STDOUT },
+    view,
+  )
+  try {
+    return await (output === STDOUT ? streamed(command) : written(command))
+  } finally {
+    await stopFollowing()
+  }
+}
+
+/** `isReserved`: standard output is for something else. */
+export async function showLog(
+  { shownLog, isReserved }: { readonly shownLog: string | null; readonly isReserved?: boolean },
+  view: ProgressView,
+): Promise<() => Promise<void>> {
+  if (shownLog === null) return async () => {}
+  const target = isReserved ? process.stderr : process.stdout
+  const write = (text: string) => {
+    view.clear()
+    target.write(text)
+  }
+  return followLog(shownLog, write, systemClock)
+}
+
+async function streamed(command: DownloadCommand): Promise<Outcome> {
+  const { streamDownload } = await import('./dfget-stream.ts')
+  return { ...(await streamDownload(command, process.stdout)), isKept: false }
+}
+
+async function written(command: DownloadCommand): Promise<Outcome> {
   const takeBack = await prepareOutput(command.output)
   try {
-    return await downloadStubbornly(command)
+    return await persist(command, signal => downloadOnce(command, signal))
   } catch (thrown) {
     await takeBack()
     throw thrown
   }
 }
 
-async function downloadStubbornly(command: DownloadCommand): Promise<RunResult> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await downloadOnce(command)
-    } catch (thrown) {
-      if (command.signal.aborted)
-        throw new DragonflyError('CANCELLED', 'the command was interrupted', { cause: thrown })
-      const isLost = thrown instanceof DragonflyError && thrown.code === 'PEER_LOST'
-      if (!isLost || tries >= PEER_TRIES) throw thrown
-    }
-  }
-}
-
 /** Seconds count from here, so that finding the peer and publishing are in. */
-async function downloadOnce(command: DownloadCommand): Promise<RunResult> {
+async function downloadOnce(command: DownloadCommand, signal: AbortSignal): Promise<Outcome> {
+  const { output, view } = command
   const startedAt = systemClock.now()
-  const body: DownloadRequest = {
-    url: command.url,
-    headers: [...command.headers],
-    name: path.basename(command.output),
-    tag: '',
-    digest: command.digest,
-    wantsDigest: command.wantsDigest,
-    nodes: [...command.nodes],
-  }
-  const ask = { method: 'POST', path: '/downloads', body, signal: command.signal }
-  const answer = await askStartedPeer(command.home, command.peerFlags, ask)
+  const ask = { method: 'POST', path: '/downloads', body: command.request, signal }
+  const answer = await askStartedPeer(command.home, command.peerArguments, ask)
   try {
-    const result = await lastEvent(answer, command.view)
-    await publish(result.path, command.output)
+    const result = await lastEvent(answer, ({ progress }) => view.update(progress))
+    const isKept = command.isContinued && (await hasSameContent(result.path, output))
+    if (!isKept) await publish(result.path, output)
     const seconds = (systemClock.now() - startedAt) / 1000
     const factor = result.boundFactor === null ? null : (result.boundFactor * seconds) / result.seconds
-    return { ...result, seconds, boundFactor: factor }
+    return { ...result, seconds, boundFactor: factor, isKept }
   } finally {
     answer.destroy()
   }
 }
 
-async function lastEvent(answer: IncomingMessage, view: ProgressView): Promise<RunResult> {
-  const broken = new Promise<never>((_, reject) => {
-    answer.once('error', cause =>
-      reject(new DragonflyError('PEER_LOST', 'the resident peer broke off', { cause })),
-    )
-  })
-  return Promise.race([broken, readEvents(answer, view)])
-}
-
-async function readEvents(answer: IncomingMessage, view: ProgressView): Promise<RunResult> {
-  let refusal = ''
-  for await (const line of createInterface({ input: answer, crlfDelay: Number.POSITIVE_INFINITY })) {
-    if (answer.statusCode !== 200) {
-      refusal += line
-      continue
-    }
-    const event = JSON.parse(line) as LocalEvent
-    if (event.event === 'progress') view.update(event.progress)
-    else if (event.event === 'complete') return event.result
-    else throw new DragonflyError(event.code, event.message)
-  }
-  if (refusal === '') throw new DragonflyError('PEER_LOST', 'the resident peer ended during the download')
-  const { code, message } = JSON.parse(refusal)
-  throw new DragonflyError(isErrorCode(code) ? code : 'INTERNAL', message)
-}
-
 /** The last line of `--json`. */
 export function jsonResult(command: DownloadCommand, result: RunResult): string {
   const { taskId, lengthBytes, seconds, digest, bytes, sources, retries, waitMs, boundFactor } = result
-  const url = redactUrl(command.url)
+  const url = redactUrl(command.request.url)
   return JSON.stringify({
     ok: true,
     url,

@@ -1,27 +1,20 @@
 import { closeSync, writeSync } from 'node:fs'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
-import { openLog } from '../ops/log.ts'
 import { systemClock } from '../ops/system-clock.ts'
-import { systemRandom } from '../ops/system-random.ts'
-import { VERSION } from '../ops/version.ts'
-import { openHome } from '../peer/home.ts'
+import { type Home, openHome } from '../peer/home.ts'
 import { lockHome } from '../peer/home-lock.ts'
-import { startLocalServer } from '../peer/local-server.ts'
-import { Peer } from '../peer/peer.ts'
-import { ORIGIN_TIMEOUTS } from './defaults.ts'
-import type { PeerFlags } from './peer-process.ts'
+import type { Peer } from '../peer/peer.ts'
+import type { DfgetSettings } from './dfget-settings.ts'
+import { openHomePeer } from './home-peer.ts'
 
-/** Without work for so long the resident peer ends itself. */
-const ALIVE_MS = 5 * 60_000
 const LOOK_EVERY_MS = 5_000
 
 /** Whoever started us listens here for one line that says whether we run. */
 const READY_DESCRIPTOR = 3
 
 /** Runs the resident peer until it is told to stop or has been idle long enough. */
-export async function servePeer(homeRoot: string, flags: PeerFlags, aliveMs = ALIVE_MS): Promise<void> {
-  const home = await openHome(homeRoot)
-  const log = openLog(home.logFile)
+export async function servePeer(settings: DfgetSettings): Promise<void> {
+  const home = await openHome(settings.workHome)
   let unlock: () => Promise<void>
   try {
     unlock = await lockHome(home)
@@ -29,10 +22,9 @@ export async function servePeer(homeRoot: string, flags: PeerFlags, aliveMs = AL
     return tellStarter('ALREADY_RUNNING', toDragonflyError(thrown).message)
   }
   try {
-    await serveLocked(home, { flags, aliveMs }, log)
+    await serveLocked(home, settings)
   } catch (thrown) {
     const { code, message } = toDragonflyError(thrown)
-    log.error({ code, cause: message }, 'peer not started')
     tellStarter(code, message)
     throw thrown
   } finally {
@@ -40,37 +32,15 @@ export async function servePeer(homeRoot: string, flags: PeerFlags, aliveMs = AL
   }
 }
 
-async function serveLocked(
-  home: Awaited<ReturnType<typeof openHome>>,
-  { flags, aliveMs }: { flags: PeerFlags; aliveMs: number },
-  log: ReturnType<typeof openLog>,
-): Promise<void> {
+async function serveLocked(home: Home, settings: DfgetSettings): Promise<void> {
   const { promise: stopped, resolve: stop } = Promise.withResolvers<string>()
-  const peer = await Peer.start({
-    homeRoot: home.root,
-    ip: flags.ip ?? null,
-    port: flags.port ?? 0,
-    totalLimit: flags.totallimit ?? null,
-    originTimeouts: ORIGIN_TIMEOUTS,
-    clock: systemClock,
-    random: systemRandom,
-    log,
-  })
-  const onStop = () => stop('asked to')
-  const local = { peer, socketPath: home.socket, clock: systemClock, onStop }
-  const closeLocal = await startLocalServer(local).catch(async thrown => {
-    await peer.stop()
-    throw thrown
-  })
+  const { peer, close } = await openHomePeer(home, settings, () => stop('asked to'))
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal))
-  log.info({ version: VERSION, pid: process.pid, uploadPort: peer.uploadPort }, 'peer started')
   tellStarter('OK', '')
-  const cancelWatch = stopWhenIdle(peer, aliveMs, stop)
+  const cancelWatch = settings.aliveTime === null ? () => {} : stopWhenIdle(peer, settings.aliveTime, stop)
   const reason = await stopped
   cancelWatch()
-  log.info({ reason }, 'peer stops')
-  await closeLocal()
-  await peer.stop()
+  await close(reason)
 }
 
 function stopWhenIdle(peer: Peer, aliveMs: number, stop: (reason: string) => void): () => void {
@@ -79,7 +49,10 @@ function stopWhenIdle(peer: Peer, aliveMs: number, stop: (reason: string) => voi
   let sentBytes = 0
   const look = () => {
     const status = peer.status()
-    const isBusy = status.sentBytes !== sentBytes || status.tasks.some(task => task.phase !== 'complete')
+    const isBusy =
+      status.commands > 0 ||
+      status.sentBytes !== sentBytes ||
+      status.tasks.some(task => task.phase !== 'complete')
     if (isBusy) busyAt = systemClock.now()
     sentBytes = status.sentBytes
     if (systemClock.now() - busyAt >= aliveMs) stop('idle')

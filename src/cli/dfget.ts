@@ -1,146 +1,139 @@
-import path from 'node:path'
-import { Command, Option } from 'commander'
-import { parseDigest } from '../core/digest.ts'
-import { DragonflyError, toDragonflyError } from '../core/error.ts'
-import { parseHostPort } from '../core/host-port.ts'
-import { parseRate } from '../core/rate.ts'
-import { systemClock } from '../ops/system-clock.ts'
+import { Command } from 'commander'
+import { toDragonflyError } from '../core/error.ts'
 import { VERSION } from '../ops/version.ts'
-import { openHome } from '../peer/home.ts'
-import { DEFAULT_HOME, DEFAULT_NODE } from './defaults.ts'
+import { compileCommand } from './dfget-command.ts'
+import { readConfigFile } from './dfget-config-file.ts'
 import { type DownloadCommand, downloadFile, jsonFailure, jsonResult } from './dfget-download.ts'
-import { collect, flagValue, portFlag, runCommand } from './flags.ts'
-import { barView, plainView, silentView } from './progress.ts'
+import { addSettingFlags, flagsOf, peerFlags, plainSwitches } from './dfget-flags.ts'
+import { compileSettings, type EffectiveSettings } from './dfget-layers.ts'
+import type { DfgetSettings } from './dfget-settings.ts'
+import { STDOUT } from './download-target.ts'
+import { runCommand } from './flags.ts'
+import { oneLine } from './progress.ts'
 import { reportError } from './report-error.ts'
 
 /** dfget: a wget-like command whose bytes come from the swarm. */
-
-type Flags = {
-  url?: string
-  output?: string
-  node: string[]
-  home: string
-  ip?: string
-  port?: number
-  totallimit?: number
-  header: [string, string][]
-  digest?: ReturnType<typeof parseDigest>
-  showbar: boolean
-  json: boolean
-}
 
 const command = new Command('dfget')
   .description(
     'Downloads a file through the swarm: the origin is read once, the pieces come from other hosts.',
   )
-  .option('-u, --url <url>', 'what to download')
-  .option('-o, --output <file>', 'where to put it (default: the last part of the URL, in this directory)')
-  .option('-n, --node <addresses>', 'supernodes host[:port], comma separated or repeated', nodes, [])
-  .option('--header <header>', "'Name: value' for the origin, repeatable", collect(parseHeader), [])
-  .option('--digest <digest>', 'sha256:<hex> that the file must have', flagValue(parseDigest))
-  .option('-b, --showbar', 'show the progress bar even where this is no terminal', false)
-  .option('--json', 'end with one line of JSON', false)
   .version(VERSION, '-v, --version', 'print the version')
-  .action((flags: Flags) => download(flags))
-addPeerOptions(command)
-
-const server = new Command('server')
-  .description('runs the resident peer in the foreground')
-  .action(async () => {
+  .action(main)
+addSettingFlags(command)
+command
+  .command('server')
+  .description('run the resident peer in the foreground')
+  .option('--status', 'say what the running peer is at, and do nothing else')
+  .option('--stop', 'end the running peer, and do nothing else')
+  .addHelpText('after', `\nThe flags of dfget that say how the peer runs: ${peerFlags().join(', ')}.`)
+  .action(async ({ status, stop }: { status?: true; stop?: true }) => {
+    const { settings } = await effectiveSettings()
+    if (status || stop) {
+      const { describePeer, stopPeer } = await import('./dfget-server-control.ts')
+      process.stdout.write(await (stop ? stopPeer : describePeer)(settings))
+      return
+    }
     const { servePeer } = await import('./dfget-server.ts')
-    const { home, ip, port, totallimit } = command.optsWithGlobals<Flags>()
-    await servePeer(path.resolve(home), { ip, port, totallimit })
+    await servePeer(settings)
   })
-command.addCommand(server)
+command
+  .command('limit')
+  .description('show the limits of the running peer, or change them; 0 is none')
+  .option('--total <rate>', 'for all that it sends, and for all that it receives')
+  .option('--local <rate>', 'for each download, running or to come')
+  .action(async (change: { total?: string; local?: string }) => {
+    const { limitPeer } = await import('./dfget-limit.ts')
+    process.stdout.write(await limitPeer((await effectiveSettings()).settings, change))
+  })
+command
+  .command('explain')
+  .description('say where the time of a download went, from the records of this account')
+  .argument('[task]', 'a task id, its beginning, or "last"; without it the newest downloads are listed')
+  .action(async (task?: string) => {
+    const { settings } = await effectiveSettings()
+    const { explain } = await import('./dfget-explain.ts')
+    process.stdout.write(await explain(task ?? null, { homeRoot: settings.workHome, isJson: settings.json }))
+  })
+command
+  .command('version')
+  .description('print the version, and what it was built from')
+  .action(async () => {
+    const { versionLines } = await import('./dfget-version.ts')
+    process.stdout.write(versionLines())
+  })
+command
+  .command('completion')
+  .description('print a completion script for a shell: bash, zsh or fish')
+  .argument('<shell>')
+  .action(async shell => {
+    const { completionScript } = await import('./completion.ts')
+    process.stdout.write(completionScript(command, shell))
+  })
 
-function addPeerOptions(target: Command): void {
-  target
-    .option('--home <directory>', 'where data, meta and logs of this account are', DEFAULT_HOME)
-    .option('--ip <address>', "this host's address for other peers; taken when the resident peer starts")
-    .option('--port <port>', 'port for other peers; taken when the resident peer starts', portFlag)
-    .addOption(
-      new Option('--totallimit <rate>', 'limit per second for sending and for receiving, e.g. 20M').argParser(
-        flagValue(parseRate),
-      ),
-    )
+async function main(): Promise<void> {
+  if (command.getOptionValue('printConfig') !== true) return download()
+  const { printConfig } = await import('./print-config.ts')
+  process.stdout.write(printConfig(await effectiveSettings()))
 }
 
-async function download(flags: Flags): Promise<void> {
+async function effectiveSettings(): Promise<EffectiveSettings> {
+  const flags = flagsOf(command)
+  const named = flags.config?.at(-1) ?? process.env.DFGET_CONFIG ?? null
+  return compileSettings({ flags, environment: process.env, file: await readConfigFile(named) })
+}
+
+async function download(): Promise<void> {
   const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort())
+  let isJson = command.getOptionValue('json') === true
   let request: DownloadCommand | null = null
   try {
-    request = await compile(flags, controller.signal)
-    const result = await downloadFile(request)
-    request.view.finish(result, request.output)
-    if (flags.json) process.stdout.write(`${jsonResult(request, result)}\n`)
+    const effective = await effectiveSettings()
+    const { settings } = effective
+    isJson = settings.json
+    if (settings.inputFile !== null) {
+      const { downloadList } = await import('./dfget-list.ts')
+      process.exitCode = await withPeer(settings, controller, () =>
+        downloadList(effective, controller.signal),
+      )
+      return
+    }
+    const one = await compileCommand(effective, controller.signal)
+    request = one
+    const outcome = await withPeer(settings, controller, () => downloadFile(one))
+    request.view.finish(outcome, request.output)
+    if (isJson) resultStream(request).write(`${jsonResult(request, outcome)}\n`)
+    else if (outcome.isKept && !settings.quiet) {
+      process.stdout.write(`${oneLine(request.output)} was complete already, and is as it was\n`)
+    }
   } catch (thrown) {
-    request?.view.abort()
     const error = toDragonflyError(thrown)
-    if (flags.json) process.stdout.write(`${jsonFailure(error)}\n`)
-    process.exitCode = flags.json ? error.exitStatus : reportError('dfget', error)
+    request?.view.fail(error)
+    if (isJson) resultStream(request).write(`${jsonFailure(error)}\n`)
+    process.exitCode = isJson ? error.exitStatus : reportError('dfget', error)
+    // What a reader who has stopped has not taken would keep us.
+    if (request?.output === STDOUT) process.exit()
   }
 }
 
-async function compile(flags: Flags, signal: AbortSignal): Promise<DownloadCommand> {
-  if (!flags.url) throw new DragonflyError('USAGE', 'there is no URL; give one with -u')
-  const write = (text: string) => process.stdout.write(text)
-  const isTerminal = process.stdout.isTTY === true
-  const view =
-    flags.showbar || (isTerminal && !flags.json)
-      ? barView(flags.json ? text => process.stderr.write(text) : write, () => process.stdout.columns ?? 120)
-      : flags.json
-        ? silentView
-        : plainView(write, systemClock.now)
-  return {
-    url: flags.url,
-    output: path.resolve(flags.output ?? nameFrom(flags.url)),
-    headers: flags.header,
-    digest: flags.digest ?? null,
-    wantsDigest: flags.json,
-    nodes: flags.node.length > 0 ? flags.node : [DEFAULT_NODE],
-    home: await openHome(path.resolve(flags.home)),
-    peerFlags: { ip: flags.ip, port: flags.port, totallimit: flags.totallimit },
-    view,
-    signal,
-  }
+async function withPeer<T>(
+  settings: DfgetSettings,
+  controller: AbortController,
+  action: () => Promise<T>,
+): Promise<T> {
+  if (!settings.standalone) return action()
+  const { withOwnPeer } = await import('./standalone.ts')
+  return withOwnPeer(settings, () => controller.abort(), action)
 }
 
-function nodes(text: string, before: string[]): string[] {
-  const given = text.split(',').filter(node => node !== '')
-  for (const node of given) flagValue(address => parseHostPort(address, 8002))(node)
-  return [...before, ...given]
-}
-
-function parseHeader(text: string): [string, string] {
-  const colon = text.indexOf(':')
-  const name = text.slice(0, Math.max(colon, 0)).trim()
-  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) {
-    throw new DragonflyError('USAGE', "a header is written 'Name: value'")
-  }
-  return [name, text.slice(colon + 1).trim()]
-}
-
-/** @throws DragonflyError USAGE where the URL's path ends in nothing that could be a file name */
-function nameFrom(url: string): string {
-  const last = /^[^?#]*\/\/[^/?#]*(?:\/[^?#]*)?\/([^/?#]+)\/*(?:[?#]|$)/.exec(url)?.[1]
-  const name = last === undefined ? undefined : decodeName(last)
-  if (!name || name === '.' || name === '..' || name.includes('/')) {
-    throw new DragonflyError('USAGE', 'the URL names no file; give one with -o')
-  }
-  return name
-}
-
-function decodeName(encoded: string): string {
-  try {
-    return decodeURIComponent(encoded)
-  } catch {
-    return encoded
-  }
+/** Where the content goes to standard output, nothing else does. */
+function resultStream(request: DownloadCommand | null): NodeJS.WriteStream {
+  return request?.output === STDOUT ? process.stderr : process.stdout
 }
 
 try {
-  process.exitCode = await runCommand(command, process.argv)
+  process.exitCode = await runCommand(command, plainSwitches(process.argv))
 } catch (thrown) {
   process.exitCode = reportError('dfget', thrown)
 }

@@ -19,11 +19,6 @@ export const portFlag = flagValue(text => {
   return port
 })
 
-/** For flags that may be repeated. */
-export function collect<T>(parse: (text: string) => T): (text: string, before: T[]) => T[] {
-  return (text, before) => [...before, flagValue(parse)(text)]
-}
-
 /** Parses the command line, runs what it names, and returns the exit status. */
 export async function runCommand(command: Command, argv: readonly string[]): Promise<number> {
   command.exitOverride().showHelpAfterError('(--help shows the flags)')

@@ -7,8 +7,9 @@ import type { BytesBySource, RunResult, RunSnapshot } from '../wire/local.ts'
 export type ProgressView = {
   update(progress: RunSnapshot): void
   finish(result: RunResult, output: string): void
-  /** Clears what is half drawn. */
-  abort(): void
+  /** Clears what is half drawn, so that a line can stand there. */
+  clear(): void
+  fail(thrown: unknown): void
 }
 
 const BAR_WIDTH = 24
@@ -22,7 +23,8 @@ export function barView(write: (text: string) => void, columns: () => number): P
     finish(result, output) {
       write(`\r\x1b[2K${summaryLine(result, output)}\n`)
     },
-    abort: () => write('\r\x1b[2K'),
+    clear: () => write('\r\x1b[2K'),
+    fail: () => write('\r\x1b[2K'),
   }
 }
 
@@ -36,11 +38,12 @@ export function plainView(write: (text: string) => void, now: () => number): Pro
       write(`${progressLine(progress)}\n`)
     },
     finish: (result, output) => write(`${summaryLine(result, output)}\n`),
-    abort() {},
+    clear() {},
+    fail() {},
   }
 }
 
-export const silentView: ProgressView = { update() {}, finish() {}, abort() {} }
+export const silentView: ProgressView = { update() {}, finish() {}, clear() {}, fail() {} }
 
 export function progressLine(progress: RunSnapshot): string {
   const { lengthBytes, heldBytes, rateBytesPerSecond } = progress
@@ -59,11 +62,17 @@ function state(progress: RunSnapshot): string {
   return progress.waiting === null ? shares(progress.bytes) : `waiting for ${progress.waiting}`
 }
 
-function summaryLine(result: RunResult, output: string): string {
+export function summaryLine(result: RunResult, output: string): string {
   const { lengthBytes, seconds, bytes } = result
   const rate = formatSize(Math.round(lengthBytes / Math.max(seconds, 0.001)))
-  const name = path.basename(output)
+  const name = oneLine(path.basename(output))
   return `${name}: ${formatSize(lengthBytes)} in ${formatDuration(seconds * 1000)} (${rate}/s)  ${shares(bytes)}  ${result.digest ?? ''}`.trimEnd()
+}
+
+/** What a file name or a server said cannot draw on the terminal nor begin a line of its own. */
+export function oneLine(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must go
+  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, '?')
 }
 
 /** `peers 81%, supernode 19%`. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, chmod, copyFile, link, mkdir, open, rename, rmdir, stat, unlink } from 'node:fs/promises'
 import path from 'node:path'
@@ -17,7 +18,10 @@ export async function prepareOutput(output: string): Promise<() => Promise<void>
     const directory = path.dirname(output)
     await makeDirectories(directory, made)
     await access(directory, constants.W_OK | constants.X_OK)
-    const existing = await stat(output).catch(() => null)
+    const existing = await stat(output).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null
+      throw error
+    })
     if (existing?.isDirectory()) throw new Error('it is a directory')
     if (existing && !existing.isFile()) throw new Error('it is not a regular file')
     return takeBack
@@ -95,7 +99,7 @@ async function publishByLink(shared: string, output: string): Promise<boolean> {
 
 /** The temporary name is the same for every run, so that what a killed one left is overwritten by the next. */
 async function publishByCopy(shared: string, output: string): Promise<void> {
-  const temporary = path.join(path.dirname(output), `.${path.basename(output)}.dfget`)
+  const temporary = path.join(path.dirname(output), temporaryName(path.basename(output)))
   try {
     await unlink(temporary).catch(() => {})
     await copyFile(shared, temporary, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
@@ -110,6 +114,13 @@ async function publishByCopy(shared: string, output: string): Promise<void> {
     await unlink(temporary).catch(() => {})
     throw error
   }
+}
+
+/** The target's name may be as long as the file system allows, and leave no room for more. */
+function temporaryName(name: string): string {
+  return Buffer.byteLength(name) <= 200
+    ? `.${name}.dfget`
+    : `.${createHash('sha256').update(name).digest('hex')}.dfget`
 }
 
 const NO_LINK = new Set(['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])

@@ -5,11 +5,13 @@ import { parse as parseYaml } from 'yaml'
 import * as z from 'zod'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import { parseRate } from '../core/rate.ts'
+import type { ProxySettings } from '../net/proxy.ts'
 import { openLog } from '../ops/log.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { systemRandom } from '../ops/system-random.ts'
 import type { SupernodeOptions } from '../supernode/supernode.ts'
 import { ORIGIN_TIMEOUTS } from './defaults.ts'
+import { parseProxy } from './dfget-values.ts'
 import { nearestName } from './nearest-name.ts'
 
 /** What flags and file may say; a flag wins over the file, the file over the default. */
@@ -23,12 +25,24 @@ export type SupernodeSettings = {
   uploadSlots?: number
   originReaders?: number
   record?: string
+  httpProxy?: string
+  httpsProxy?: string
+  proxyExcept?: readonly string[]
 }
 
 const port = z.int().min(0).max(65_535)
 const rate = z.union([z.int(), z.string()]).transform((written, context) => {
   try {
     return parseRate(String(written))
+  } catch (thrown) {
+    context.addIssue({ code: 'custom', message: toDragonflyError(thrown).message })
+    return z.NEVER
+  }
+})
+
+const proxy = z.string().transform((written, context) => {
+  try {
+    return parseProxy(written).href
   } catch (thrown) {
     context.addIssue({ code: 'custom', message: toDragonflyError(thrown).message })
     return z.NEVER
@@ -45,6 +59,9 @@ const settingsFile = z.strictObject({
   uploadSlots: z.int().min(1).max(1024).optional(),
   originReaders: z.int().min(1).max(1024).optional(),
   record: z.string().optional(),
+  httpProxy: proxy.optional(),
+  httpsProxy: proxy.optional(),
+  proxyExcept: z.array(z.string()).optional(),
 })
 
 const FRESH_MS = 1_000
@@ -82,10 +99,25 @@ export function compileSupernodeOptions(settings: SupernodeSettings): SupernodeO
     uploadSlots: settings.uploadSlots ?? null,
     originReaders: settings.originReaders ?? ORIGIN_READERS,
     originTimeouts: ORIGIN_TIMEOUTS,
+    proxies: proxiesOf(settings, process.env),
     freshMs: FRESH_MS,
     recordFile: settings.record === undefined ? null : path.resolve(settings.record),
     clock: systemClock,
     random: systemRandom,
     log: openLog(path.join(homeDir, 'logs', 'supernode.log')),
   })
+}
+
+/** Each from the settings, else from the environment, where `HTTP_PROXY` does not count, as in curl: in a CGI a client can set it. */
+function proxiesOf(settings: SupernodeSettings, environment: NodeJS.ProcessEnv): ProxySettings {
+  const fromEnvironment = (...names: string[]) => {
+    const text = names.map(name => environment[name]).find(Boolean)
+    return text === undefined ? null : parseProxy(text).href
+  }
+  const except = environment.no_proxy || environment.NO_PROXY || ''
+  return {
+    http: settings.httpProxy ?? fromEnvironment('http_proxy'),
+    https: settings.httpsProxy ?? fromEnvironment('https_proxy', 'HTTPS_PROXY'),
+    except: settings.proxyExcept ?? except.split(',').map(entry => entry.trim()),
+  }
 }

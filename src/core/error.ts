@@ -89,12 +89,7 @@ export const ERROR_TABLE = {
     true,
     'The resident peer ended during the download. Run the command again; verified pieces are kept.',
   ),
-  PEER_FINISHING: row(
-    503,
-    36,
-    true,
-    'The resident peer ends for a newer version. Run the command again.',
-  ),
+  PEER_FINISHING: row(410, 36, true, 'The resident peer ends for a newer version. Run the command again.'),
   PEER_ABSENT: row(503, 37, true, 'A download starts the resident peer, and so does dfget server.'),
   ADDRESS_IN_USE: row(
     500,

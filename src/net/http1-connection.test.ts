@@ -98,6 +98,79 @@ test('a large body passes through unchanged, and does not run ahead of its reade
   assert.ok((await readAll(connection, 300_000)).equals(body))
 })
 
+test('what is read straight into place is the body and nothing else, however it is framed, split and asked for', async () => {
+  let current: { wire: Uint8Array; cuts: number[] } = { wire: Buffer.alloc(0), cuts: [] }
+  const { connection } = await connectTo(({ socket }) => void writeParts(socket, current.wire, current.cuts))
+  const bytes = fc.integer({ min: 1, max: 900_000 })
+  const plan = {
+    length: bytes,
+    readBytes: bytes,
+    cuts: fc.array(bytes, { maxLength: 4 }),
+    isChunked: fc.boolean(),
+  }
+  await fc.assert(
+    fc.asyncProperty(fc.record(plan), async ({ length, readBytes, cuts, isChunked }) => {
+      const body = patternBytes(length)
+      const chunked = [`${length.toString(16)}\r\n`, body, '\r\n0\r\n\r\n'].map(part => Buffer.from(part))
+      const framing = isChunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${length}`
+      const head = Buffer.from(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n`)
+      const next = Buffer.from('HTTP/1.1 204 No Content\r\n\r\n')
+      current = { wire: Buffer.concat([head, ...(isChunked ? chunked : [body]), next]), cuts }
+      connection.send(GET)
+      await connection.readHead('GET')
+      const memory = Buffer.alloc(length + readBytes, 0xee)
+      const seen: Buffer[] = []
+      let offset = 0
+      for (let count = -1; count !== 0; offset += count) {
+        const into = memory.subarray(offset, offset + readBytes)
+        count = await connection.readBody(into, part => seen.push(Buffer.from(part)))
+      }
+      assert.equal(offset, length)
+      assert.ok(memory.subarray(0, length).equals(body))
+      assert.ok(memory.subarray(length).every(byte => byte === 0xee))
+      assert.ok(Buffer.concat(seen).equals(body))
+      assert.equal((await connection.readHead('GET')).status, 204)
+    }),
+    { numRuns: 40 },
+  )
+})
+
+test('a body that comes slowly goes on where it was, in place or elsewhere', async () => {
+  const body = patternBytes(1_000_000)
+  for (const isElsewhere of [false, true]) {
+    const { connection, source } = await connectTo(({ socket }) => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`)
+      socket.write(body.subarray(0, 200_000))
+    })
+    connection.send(GET)
+    await connection.readHead('GET')
+    const into = Buffer.alloc(body.length)
+    assert.equal(await connection.readBody(into), 200_000)
+    source.sockets[0].write(body.subarray(200_000))
+    const rest = isElsewhere ? Buffer.alloc(800_000) : into.subarray(200_000)
+    while (connection.unreadBytes === 0) await new Promise(resolve => setImmediate(resolve))
+    for (let offset = 0; offset < rest.length; ) offset += await connection.readBody(rest.subarray(offset))
+    assert.ok(rest.equals(body.subarray(200_000)))
+  }
+})
+
+test('who failed to read gets no byte any more: the memory is free for others', async () => {
+  const { connection, source } = await connectTo(
+    ({ socket }) => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n')
+      socket.write(Buffer.alloc(1000))
+    },
+    { timeouts: { idleMs: 20 } },
+  )
+  connection.send(GET)
+  await connection.readHead('GET')
+  const into = Buffer.alloc(1_000_000)
+  assert.equal(await connection.readBody(into), 1000)
+  await assert.rejects(connection.readBody(into.subarray(1000)), { failure: 'timeout' })
+  assert.equal(connection.isReusable, false)
+  await once(source.sockets[0], 'close')
+})
+
 test('a reader that pauses loses nothing with TLS, which goes on handing out what it has read', async () => {
   const body = patternBytes(4 * 1024 * 1024)
   const { key, cert } = createSelfSigned({ dns: 'localhost' })

@@ -1,5 +1,4 @@
-import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls, type SecureContext } from 'node:tls'
+import type { Socket } from 'node:net'
 import { assert } from '../core/assert.ts'
 import type { Clock } from '../core/clock.ts'
 import { toDragonflyError } from '../core/error.ts'
@@ -11,24 +10,16 @@ import {
   parseResponseHead,
   type ResponseHead,
 } from '../wire/http1.ts'
-import { TransportError } from './transport-error.ts'
+import type { Http1Target } from './http1-target.ts'
+import { openSocket } from './open-socket.ts'
+import { openTunnel } from './proxy-tunnel.ts'
+import { orProtocolError, TransportError, toTransportError } from './transport-error.ts'
 
 /**
- * One client connection that speaks HTTP/1.1 for bulk transfer. The kernel reads into one buffer per connection, the caller pulls
- * payload into its own; nothing is allocated per read, and a caller that does not pull stops the socket (back-pressure). Requests may
- * be pipelined: send several, then read head and body of each in order.
+ * One client connection that speaks HTTP/1.1 for bulk transfer. The caller pulls payload into its own buffer, into which the kernel reads
+ * directly where much is to come; all else lands in one buffer per connection. Nothing is allocated per read, and a caller that does not
+ * pull stops the socket (back-pressure). Requests may be pipelined: send several, then read head and body of each in order.
  */
-
-export type Http1Target = {
-  readonly host: string
-  readonly port: number
-  /**
-   * TLS with verified certificates; `servername` is the name that must match, empty for an address. `context` holds whom to trust, made
-   * once and not per connection; without it, whom the runtime trusts.
-   */
-  readonly tls: { readonly servername: string; readonly context?: SecureContext } | null
-  readonly localAddress?: string
-}
 
 export type Http1Timeouts = {
   /** Name look-up, TCP and TLS together. */
@@ -45,7 +36,12 @@ const NEVER = Number.POSITIVE_INFINITY
 const LATE = Number.NEGATIVE_INFINITY
 
 /** What one `readBody` has so far. */
-type Target = { readonly into: Uint8Array; filledBytes: number; readonly flushAtMs: number }
+type Target = {
+  readonly into: Uint8Array
+  filledBytes: number
+  readonly flushAtMs: number
+  readonly onBytes?: (bytes: Uint8Array) => void
+}
 
 /** Bytes that trickle in are passed on after this long. */
 const FLUSH_MS = 100
@@ -54,9 +50,10 @@ export class Http1Connection {
   readonly #socket: Socket
   readonly #clock: Clock
   readonly #timeouts: Http1Timeouts
-  /** Where the kernel's bytes land. */
+  /** Where the kernel's bytes land unless they go straight into the caller's buffer. */
   readonly #landing: Uint8Array
-  /** Where they are read from: the same memory, except with TLS. */
+  readonly #isTls: boolean
+  /** Where those lie that nobody has read yet, from `#start` to `#end`. */
   #buffer: Uint8Array
   #start = 0
   #end = 0
@@ -81,6 +78,7 @@ export class Http1Connection {
   ) {
     this.#socket = socket
     this.#landing = landing
+    this.#isTls = options.isTls
     this.#buffer = options.isTls ? Buffer.allocUnsafeSlow(READ_BUFFER_BYTES) : landing
     this.#clock = options.clock
     this.#timeouts = options.timeouts
@@ -94,21 +92,16 @@ export class Http1Connection {
     const landing = Buffer.allocUnsafeSlow(target.tls ? TLS_RECORD_BYTES : READ_BUFFER_BYTES)
     let connection: Http1Connection | null = null
     const onread = {
-      buffer: landing,
-      callback: (bytesRead: number) => connection?.onRead(bytesRead) ?? true,
+      buffer: () => connection?.nextBuffer() ?? landing,
+      callback: (bytesRead: number, buffer: Uint8Array) => connection?.onRead(bytesRead, buffer) ?? true,
     }
-    const address = { host: target.host, port: target.port, localAddress: target.localAddress, onread }
-    const socket = target.tls
-      ? connectTls({
-          ...address,
-          servername: target.tls.servername,
-          secureContext: target.tls.context,
-          ALPNProtocols: ['http/1.1'],
-        })
-      : connectTcp(address)
+    const tunnel = target.tunnel
+      ? await openTunnel(target.tunnel, target, { ...options, connectMs: options.timeouts.connectMs })
+      : null
+    const socket = openSocket(target, onread, tunnel)
     connection = new Http1Connection(socket, landing, { ...options, isTls: target.tls !== null })
     socket.setNoDelay(true)
-    socket.on('error', error => connection.onFailure(translate(error)))
+    socket.on('error', error => connection.onFailure(toTransportError(error)))
     socket.on('end', () => connection.onEnd())
     socket.on('close', () => connection.onEnd())
     await connection.#whenConnected(target.tls ? 'secureConnect' : 'connect', options.signal)
@@ -161,15 +154,25 @@ export class Http1Connection {
 
   /**
    * Fills the front of `into` with payload and returns how many bytes: all of it if they keep coming, fewer where the body ends or they
-   * come slowly, 0 when the body is complete.
-   * @throws TransportError closed (before the announced end), timeout, protocol
+   * come slowly, 0 when the body is complete. `onBytes` sees them as they come and must not throw. After a return with fewer, `into`
+   * goes on belonging to the connection until the body has ended or `destroy` was called: the kernel may write what comes next there.
+   * @throws TransportError closed (before the announced end), timeout, protocol; the connection is then destroyed
    */
-  async readBody(into: Uint8Array): Promise<number> {
+  async readBody(into: Uint8Array, onBytes?: Target['onBytes']): Promise<number> {
     const decoder = this.#decoder
     assert(decoder !== null && into.length > 0, 'a head was read and there is room')
-    const target: Target = { into, filledBytes: 0, flushAtMs: this.#clock.now() + FLUSH_MS }
+    try {
+      const flushAtMs = this.#clock.now() + FLUSH_MS
+      return await this.#fill(decoder, { into, filledBytes: 0, flushAtMs, onBytes })
+    } catch (thrown) {
+      this.destroy()
+      throw thrown
+    }
+  }
+
+  async #fill(decoder: BodyDecoder, target: Target): Promise<number> {
     orProtocolError(() => this.#drain(decoder, target))
-    while (target.filledBytes < into.length && !decoder.isDone) {
+    while (target.filledBytes < target.into.length && !decoder.isDone) {
       if (target.filledBytes > 0 && (this.#hasStopped || this.#clock.now() >= target.flushAtMs)) break
       this.#target = target
       const isAlive = await this.#wait(this.#timeouts.idleMs).finally(() => {
@@ -196,19 +199,33 @@ export class Http1Connection {
   }
 
   /** The socket's read callback; false stops reading until the buffer is consumed. */
-  onRead(bytesRead: number): boolean {
-    if (this.#landing !== this.#buffer) this.#append(bytesRead)
+  onRead(bytesRead: number, buffer: Uint8Array): boolean {
+    if (this.#isTls) this.#append(bytesRead)
     else {
       assert(this.#start === this.#end, 'a stopped socket does not read')
+      this.#buffer = buffer
       this.#start = 0
       this.#end = bytesRead
     }
     this.#receivedBytes += bytesRead
     const isWanted =
       this.#target !== null && this.#decoder !== null && this.#feed(this.#decoder, this.#target)
-    if (!isWanted) this.#wakeUp()
+    if (!isWanted) {
+      this.#target = null
+      this.#wakeUp()
+    }
     this.#isPaused = this.#start < this.#end
     return !this.#isPaused
+  }
+
+  /** Where the socket's next bytes go, asked after each read: payload that somebody waits for goes to its place without a copy. */
+  nextBuffer(): Uint8Array {
+    if (this.#isTls || !this.#target || !this.#decoder) return this.#landing
+    const { into, filledBytes } = this.#target
+    const roomBytes = Math.min(into.length - filledBytes, this.#decoder.payloadAheadBytes)
+    // What little is left comes together with what follows it.
+    if (roomBytes < this.#landing.length) return this.#landing
+    return into.subarray(filledBytes, filledBytes + roomBytes)
   }
 
   /** Passes fresh bytes on without waking the reader; false when the reader should look. */
@@ -228,13 +245,15 @@ export class Http1Connection {
 
   /** Moves payload from the buffer into the target until one of them has no more. */
   #drain(decoder: BodyDecoder, target: Target): void {
-    const { into } = target
+    const { into, onBytes } = target
     while (this.#start < this.#end && target.filledBytes < into.length && !decoder.isDone) {
       decoder.step(this.#buffer, this.#start, this.#end, into.length - target.filledBytes)
       const { payloadStart, payloadEnd, next } = decoder
       if (payloadEnd > payloadStart) {
-        into.set(this.#buffer.subarray(payloadStart, payloadEnd), target.filledBytes)
-        target.filledBytes += payloadEnd - payloadStart
+        const payload = this.#buffer.subarray(payloadStart, payloadEnd)
+        if (!isSameMemory(payload, into, target.filledBytes)) into.set(payload, target.filledBytes)
+        target.filledBytes += payload.length
+        onBytes?.(payload)
       }
       this.#start = next
     }
@@ -361,31 +380,7 @@ export class Http1Connection {
   }
 }
 
-function translate(error: NodeJS.ErrnoException): TransportError {
-  const code = error.code ?? ''
-  if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)|EPROTO/.test(code)) {
-    return new TransportError('tls', `the TLS connection failed: ${code}`, { cause: error })
-  }
-  if (
-    /^(ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EADDRNOTAVAIL|ERR_SOCKET_BAD_PORT)/.test(
-      code,
-    )
-  ) {
-    return new TransportError('unreachable', describe(code, error), { cause: error })
-  }
-  return new TransportError('closed', `the connection broke: ${code || error.message}`, { cause: error })
-}
-
-function describe(code: string, error: Error): string {
-  if (code === 'ECONNREFUSED') return 'the connection was refused'
-  if (code === 'ENOTFOUND' || code.startsWith('EAI_')) return 'the host name could not be resolved'
-  return `no route: ${error.message}`
-}
-
-function orProtocolError<T>(parse: () => T): T {
-  try {
-    return parse()
-  } catch (thrown) {
-    throw new TransportError('protocol', toDragonflyError(thrown).message, { cause: thrown })
-  }
+/** Whether the bytes are those of `into` from `offset` on, because the kernel has put them there. */
+function isSameMemory(bytes: Uint8Array, into: Uint8Array, offset: number): boolean {
+  return bytes.buffer === into.buffer && bytes.byteOffset === into.byteOffset + offset
 }

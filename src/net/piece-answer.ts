@@ -4,7 +4,7 @@ import { DragonflyError, type ErrorCode } from '../core/error.ts'
 import type { ResponseHead } from '../wire/http1.ts'
 import { HELD_ANSWER_BYTES_MAX, type HeldAnswer, parseHeldAnswer } from '../wire/piece-routes.ts'
 import type { Http1Connection } from './http1-connection.ts'
-import type { RateLimiter } from './rate-limiter.ts'
+import type { Limiter } from './rate-limiter.ts'
 import { TransportError } from './transport-error.ts'
 
 /** What a source's answer is worth: heads are checked before a byte is taken, bodies must be exactly as long as was asked for. */
@@ -24,17 +24,19 @@ export function checkPieceHead(head: ResponseHead, range: ByteRange): void {
 export async function receiveBytes(
   connection: Http1Connection,
   into: Uint8Array,
-  options: { limiter: RateLimiter | null; signal: AbortSignal; onBytes?(bytes: number): void },
+  options: { limiter: Limiter | null; signal: AbortSignal; onBytes?(bytes: number): void },
 ): Promise<Uint8Array> {
   const { limiter, signal, onBytes } = options
   const hash = createHash('sha256')
+  const take = (fresh: Uint8Array) => {
+    hash.update(fresh)
+    onBytes?.(fresh.length)
+  }
   for (let offset = 0; offset < into.length; ) {
-    const strideBytes = limiter?.sliceBytes(STRIDE_BYTES) ?? STRIDE_BYTES
-    const bytes = await connection.readBody(into.subarray(offset, offset + strideBytes))
+    const strideBytes = limiter?.isLimited ? limiter.sliceBytes(LIMITED_STRIDE_BYTES) : into.length
+    const bytes = await connection.readBody(into.subarray(offset, offset + strideBytes), take)
     if (bytes === 0) throw new TransportError('closed', 'the body ended early')
-    hash.update(into.subarray(offset, offset + bytes))
     offset += bytes
-    onBytes?.(bytes)
     const turn = limiter?.take(bytes, signal)
     if (turn) await turn
   }
@@ -96,5 +98,5 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Hashed at once: still in the processor's cache, and few turns per piece. */
-const STRIDE_BYTES = 256 * 1024
+/** Between two questions to the rate limit. */
+const LIMITED_STRIDE_BYTES = 256 * 1024

@@ -13,9 +13,10 @@ import {
 import type { TaskId } from '../core/task-id.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { BufferPool } from './buffer-pool.ts'
-import { type FetchedPiece, PieceClient, type PieceClientOptions, type PieceRequest } from './piece-client.ts'
+import { type FetchedPiece, PieceClient, type PieceRequest } from './piece-client.ts'
 import { startPieceServer } from './piece-server.ts'
 import { RateLimiter } from './rate-limiter.ts'
+import type { DispatcherOptions } from './source-dispatcher.ts'
 
 const MIB = 1024 * 1024
 const PIECE = 10_000
@@ -25,7 +26,7 @@ const CONTENT = patternBytes(40 * PIECE)
 type Setup = Awaited<ReturnType<typeof setUp>>
 
 /** A source as the test says, and a client with one connection and a pipeline of two unless told otherwise. */
-async function setUp(answer: (request: ScriptedRequest) => void, changes: Partial<PieceClientOptions> = {}) {
+async function setUp(answer: (request: ScriptedRequest) => void, changes: Partial<DispatcherOptions> = {}) {
   const source = await startScriptedSource(answer)
   const client = new PieceClient({
     clock: systemClock,
@@ -34,7 +35,6 @@ async function setUp(answer: (request: ScriptedRequest) => void, changes: Partia
     pipelineDepth: 2,
     idleCloseMs: 60_000,
     maxConnections: 10,
-    limiter: null,
     ...changes,
   })
   const buffers = new BufferPool(8 * MIB)
@@ -47,6 +47,7 @@ async function setUp(answer: (request: ScriptedRequest) => void, changes: Partia
     port: source.port,
     taskId: TASK,
     token: 'token',
+    limiter: null,
     range: { start: index * PIECE, end: (index + 1) * PIECE },
     buffers,
     signal: new AbortController().signal,
@@ -465,11 +466,9 @@ test('closing cancels what is in progress, and what comes later', async () => {
 
 test('the download limit holds', async () => {
   const limiter = new RateLimiter(10 * PIECE, systemClock)
-  const { fetch } = await setUp(honest, { limiter })
-  // The burst is spent.
-  await limiter.take(PIECE)
+  const { client, request } = await setUp(honest)
   const startMs = performance.now()
-  await Promise.all([0, 1, 2].map(index => fetch(index)))
+  await Promise.all([0, 1, 2].map(index => client.fetch(request(index, { limiter }))))
   const elapsedMs = performance.now() - startMs
   assert.ok(elapsedMs > 295, `3 pieces at 10 per second in ${elapsedMs} ms`)
 })

@@ -8,14 +8,9 @@ import { type HeldAnswer, type PieceRoute, piecePath } from '../wire/piece-route
 import type { BufferPool } from './buffer-pool.ts'
 import type { Http1Connection } from './http1-connection.ts'
 import { checkPieceHead, receiveBytes, receiveHeld, toSourceError } from './piece-answer.ts'
-import type { RateLimiter } from './rate-limiter.ts'
+import type { Limiter } from './rate-limiter.ts'
 import type { SourceRequest } from './source-connection.ts'
 import { type DispatcherOptions, SourceDispatcher } from './source-dispatcher.ts'
-
-export type PieceClientOptions = DispatcherOptions & {
-  /** The download limit, shared by all that is fetched. */
-  readonly limiter: RateLimiter | null
-}
 
 type HeldRequest = {
   readonly host: string
@@ -29,6 +24,8 @@ export type PieceRequest = HeldRequest & {
   /** Not empty. */
   readonly range: ByteRange
   readonly buffers: BufferPool
+  /** What the bytes count against. */
+  readonly limiter: Limiter | null
   /** Told as the bytes come in. */
   onBytes?(bytes: number): void
 }
@@ -53,12 +50,10 @@ type Receive<T> = (head: ResponseHead, connection: Http1Connection, startedMs: n
  */
 export class PieceClient {
   readonly #clock: Clock
-  readonly #limiter: RateLimiter | null
   readonly #dispatcher: SourceDispatcher
 
-  constructor(options: PieceClientOptions) {
+  constructor(options: DispatcherOptions) {
     this.#clock = options.clock
-    this.#limiter = options.limiter
     this.#dispatcher = new SourceDispatcher(options)
   }
 
@@ -68,26 +63,32 @@ export class PieceClient {
 
   /** Holds no buffer until the source has begun to answer, and none after a failure. */
   fetch(request: PieceRequest): Promise<FetchedPiece> {
-    const { range, buffers, signal, onBytes } = request
+    const { range, buffers, limiter, signal, onBytes } = request
     const lengthBytes = range.end - range.start
     assert(lengthBytes > 0, 'the range is not empty')
-    return this.#send(request, { kind: 'content', range }, async (head, connection, startedMs) => {
-      checkPieceHead(head, range)
-      const buffer = await buffers.acquire(lengthBytes, signal)
-      try {
-        const bytes = buffer.subarray(0, lengthBytes)
-        const digest = await receiveBytes(connection, bytes, { limiter: this.#limiter, signal, onBytes })
-        return { buffer, bytes, digest, elapsedMs: this.#clock.now() - startedMs }
-      } catch (thrown) {
-        buffers.release(buffer)
-        throw thrown
-      }
-    })
+    // A limited task reads as slowly as it must, and nobody else's piece shall be behind its.
+    const lane = limiter?.isLimited ? request.taskId : ''
+    return this.#send(
+      { ...request, lane },
+      { kind: 'content', range },
+      async (head, connection, startedMs) => {
+        checkPieceHead(head, range)
+        const buffer = await buffers.acquire(lengthBytes, signal)
+        try {
+          const bytes = buffer.subarray(0, lengthBytes)
+          const digest = await receiveBytes(connection, bytes, { limiter, signal, onBytes })
+          return { buffer, bytes, digest, elapsedMs: this.#clock.now() - startedMs }
+        } catch (thrown) {
+          buffers.release(buffer)
+          throw thrown
+        }
+      },
+    )
   }
 
   /** What the source says that it holds. */
   fetchHeld(request: HeldRequest): Promise<HeldAnswer> {
-    return this.#send(request, { kind: 'held' }, receiveHeld)
+    return this.#send({ ...request, lane: '' }, { kind: 'held' }, receiveHeld)
   }
 
   /** Cancels what is in progress. */
@@ -96,7 +97,7 @@ export class PieceClient {
   }
 
   async #send<T>(
-    request: HeldRequest,
+    request: HeldRequest & { lane: string },
     want: { kind: PieceRoute['kind']; range?: ByteRange },
     receive: Receive<T>,
   ): Promise<T> {

@@ -9,14 +9,14 @@ import { encodeHeldAnswer, parsePiecePath } from '../wire/piece-routes.ts'
 import { BufferPool } from './buffer-pool.ts'
 import type { PieceCatalog, PieceContent } from './piece-content.ts'
 import { BLOCK_BYTES, sendRange } from './piece-upload.ts'
-import type { RateLimiter } from './rate-limiter.ts'
+import type { Limiter } from './rate-limiter.ts'
 import { isTokenOf } from './task-token.ts'
 
 export type PieceDeskOptions = {
   readonly catalog: PieceCatalog
   readonly clock: Clock
   /** Shared by all uploads. */
-  readonly limiter: RateLimiter | null
+  readonly limiter: Limiter | null
   /** Bodies sent at the same time; who comes later is told to come again. */
   readonly maxUploads: number
   onSent?(taskId: TaskId, bytes: number): void

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { ByteRange } from '../core/byte-range.ts'
 import type { BufferPool } from './buffer-pool.ts'
-import type { RateLimiter } from './rate-limiter.ts'
+import type { Limiter } from './rate-limiter.ts'
 
 type UploadOptions = {
   readonly response: ServerResponse
@@ -9,7 +9,7 @@ type UploadOptions = {
   /** May return less than asked for; 0 means that there is no more. */
   read(into: Uint8Array, position: number): Promise<number>
   readonly blocks: BufferPool
-  readonly limiter: RateLimiter | null
+  readonly limiter: Limiter | null
   /** Aborted when the connection is closed. */
   readonly signal: AbortSignal
   onSent(bytes: number): void
@@ -24,12 +24,13 @@ export const BLOCK_BYTES = 512 * 1024
  */
 export async function sendRange(upload: UploadOptions): Promise<void> {
   const { blocks, range, signal } = upload
-  const isSingle = range.end - range.start <= blockBytes(upload)
-  const first = await blocks.acquire(Math.min(blockBytes(upload), range.end - range.start), signal)
+  const stepBytes = blockBytes(upload)
+  const isSingle = range.end - range.start <= stepBytes
+  const first = await blocks.acquire(Math.min(stepBytes, range.end - range.start), signal)
   const second = isSingle ? null : await acquireOr(blocks, first, signal)
   const reader = new BlockReader(upload)
   try {
-    await sendBlocks(upload, reader, second ? [first, second] : [first])
+    await sendBlocks(upload, reader, { blocks: second ? [first, second] : [first], stepBytes })
   } finally {
     await reader.settled()
     blocks.release(first)
@@ -37,9 +38,12 @@ export async function sendRange(upload: UploadOptions): Promise<void> {
   }
 }
 
-async function sendBlocks(upload: UploadOptions, reader: BlockReader, blocks: Uint8Array[]): Promise<void> {
+async function sendBlocks(
+  upload: UploadOptions,
+  reader: BlockReader,
+  { blocks, stepBytes }: { blocks: Uint8Array[]; stepBytes: number },
+): Promise<void> {
   const { range, limiter, signal } = upload
-  const stepBytes = blockBytes(upload)
   let turn = 0
   let next = reader.read(blocks[0].subarray(0, stepBytes), range.start)
   for (let position = range.start; position < range.end; ) {
@@ -64,7 +68,7 @@ async function acquireOr(blocks: BufferPool, first: Uint8Array, signal: AbortSig
   }
 }
 
-/** A low rate flows in small steps, so that it does not come in bursts. */
+/** A low rate flows in small steps, so that it does not come in bursts. It may change in the middle; the steps of a range do not. */
 function blockBytes(upload: UploadOptions): number {
   return upload.limiter?.sliceBytes(BLOCK_BYTES) ?? BLOCK_BYTES
 }

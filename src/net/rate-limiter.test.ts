@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { FakeClock } from '../../test/support/fake-clock.ts'
 import { RateLimiter } from './rate-limiter.ts'
 
-/** 1000 bytes per second: a burst of 100 bytes, then one byte per millisecond. */
+/** 1000 bytes per second, one byte per millisecond. Nothing is saved yet. */
 function limiterAt1000(): { clock: FakeClock; limiter: RateLimiter } {
   const clock = new FakeClock()
   return { clock, limiter: new RateLimiter(1000, clock) }
@@ -14,7 +14,8 @@ async function settle(): Promise<void> {
 }
 
 test('within the burst nothing is waited for, and no promise is made', () => {
-  const { limiter } = limiterAt1000()
+  const { clock, limiter } = limiterAt1000()
+  clock.advance(1_000)
   assert.equal(limiter.take(100), undefined)
   assert.ok(limiter.take(1) instanceof Promise)
 })
@@ -22,7 +23,6 @@ test('within the burst nothing is waited for, and no promise is made', () => {
 test('takers are served in their order, at the rate', async () => {
   const { clock, limiter } = limiterAt1000()
   const served: string[] = []
-  limiter.take(100)
   for (const name of ['a', 'b', 'c'])
     void limiter.take(100)?.then(() => served.push(`${name}@${clock.now()}`))
   for (let step = 0; step < 400; step++) {
@@ -35,7 +35,6 @@ test('takers are served in their order, at the rate', async () => {
 
 test('a small taker waits for its turn only, not for the large ones behind it', async () => {
   const { clock, limiter } = limiterAt1000()
-  limiter.take(100)
   let isServed = false
   void limiter.take(10)?.then(() => {
     isServed = true
@@ -72,7 +71,6 @@ test('the long-run rate is exact, even where timers are late', async () => {
 test('an aborted waiter leaves the line without costing the others its bytes', async () => {
   const { clock, limiter } = limiterAt1000()
   const abort = new AbortController()
-  limiter.take(100)
   const first = limiter.take(100)
   const second = limiter.take(50_000, abort.signal)
   const third = limiter.take(100)
@@ -88,7 +86,6 @@ test('an aborted waiter leaves the line without costing the others its bytes', a
 test('the one in front may be aborted; its bytes stay taken', async () => {
   const { clock, limiter } = limiterAt1000()
   const abort = new AbortController()
-  limiter.take(100)
   const first = limiter.take(100, abort.signal)
   const second = limiter.take(100)
   abort.abort(new Error('no more'))
@@ -101,7 +98,6 @@ test('the one in front may be aborted; its bytes stay taken', async () => {
 
 test('a new rate applies at once to those who wait', async () => {
   const { clock, limiter } = limiterAt1000()
-  limiter.take(100)
   const taker = limiter.take(1_000_000)
   let isServed = false
   void taker?.then(() => {
@@ -110,14 +106,68 @@ test('a new rate applies at once to those who wait', async () => {
   clock.advance(1000)
   limiter.rateBytesPerSecond = 1_000_000
   assert.equal(limiter.rateBytesPerSecond, 1_000_000)
-  // 999 000 bytes are owed, less the burst of the new rate.
-  clock.advance(898)
+  // 999 000 bytes are owed.
+  clock.advance(998)
   await settle()
   assert.equal(isServed, false)
   clock.advance(1)
   await settle()
   assert.equal(isServed, true)
   assert.equal(clock.timerCount, 0)
+})
+
+test('a limit that is taken away lets all go, and one that comes hands out nothing', async () => {
+  const { clock, limiter } = limiterAt1000()
+  const waits = [limiter.take(5_000), limiter.take(5_000)]
+  limiter.rateBytesPerSecond = null
+  await Promise.all(waits)
+  assert.equal(limiter.take(10 ** 9), undefined)
+  assert.equal(clock.timerCount, 0)
+  limiter.rateBytesPerSecond = 1_000
+  let isServed = false
+  void limiter.take(100)?.then(() => {
+    isServed = true
+  })
+  clock.advance(99)
+  await settle()
+  assert.equal(isServed, false)
+  clock.advance(1)
+  await settle()
+  assert.equal(isServed, true)
+})
+
+test('no change of the limit is worth a burst', async () => {
+  const { clock, limiter } = limiterAt1000()
+  let takenBytes = 0
+  const taker = async () => {
+    while (clock.now() < 10_000) {
+      await limiter.take(7)
+      takenBytes += 7
+    }
+  }
+  const takers = [taker(), taker()]
+  while (clock.now() < 11_000) {
+    clock.advance(10)
+    limiter.rateBytesPerSecond = 999
+    limiter.rateBytesPerSecond = 1_000
+    await settle()
+    await settle()
+  }
+  await Promise.all(takers)
+  assert.ok(Math.abs(takenBytes - 10_000) < 100, `${takenBytes} bytes in 10 s`)
+})
+
+test('a timer that is late by less than a second costs those who wait nothing', async () => {
+  const clock = new FakeClock()
+  let lateMs = 0
+  const schedule = clock.schedule.bind(clock)
+  const limiter = new RateLimiter(1_000, { now: () => clock.now() + lateMs, wallNow: () => 0, schedule })
+  let served = 0
+  for (let i = 0; i < 20; i++) void limiter.take(50)?.then(() => served++)
+  lateMs = 900
+  clock.advance(50)
+  await settle()
+  assert.equal(served, 19)
 })
 
 test('slices are small where the rate is low', () => {

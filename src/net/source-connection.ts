@@ -27,7 +27,12 @@ type Receipt =
   | { readonly kind: 'refused' }
   | { readonly kind: 'failed' }
 
-export type SourceAddress = { readonly host: string; readonly port: number }
+export type SourceAddress = {
+  readonly host: string
+  readonly port: number
+  /** Who must not wait behind whom: connections are shared within a lane only. */
+  readonly lane: string
+}
 
 /** Requests that a closed connection leaves behind, and why; `answered` means that it ended in order behind an answer. */
 export type Orphans = {

@@ -254,7 +254,7 @@ export class SourceDispatcher {
 }
 
 function keyOf(address: SourceAddress): string {
-  return `${address.host} ${address.port}`
+  return `${address.host} ${address.port} ${address.lane}`
 }
 
 const WAITING_MAX = 256

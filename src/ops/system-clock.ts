@@ -9,3 +9,11 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer)
   },
 }
+
+/** `2026-11-22 11:15:22`, in local time, of milliseconds since the Unix epoch. */
+export function calendarTime(wallMs: number): string {
+  const date = new Date(wallMs)
+  const two = (part: number) => String(part).padStart(2, '0')
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-')
+  return `${day} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(':')}`
+}

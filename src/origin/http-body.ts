@@ -32,9 +32,9 @@ export class HttpBody implements OriginBody {
     if (this.#signal.aborted) this.#onAbort()
   }
 
-  async read(into: Uint8Array): Promise<number> {
+  async read(into: Uint8Array, onBytes?: (bytes: Uint8Array) => void): Promise<number> {
     if (this.#ending === null) {
-      const count = await this.#pull(into)
+      const count = await this.#pull(into, onBytes)
       if (!this.#hasEnded()) return count
     }
     if (this.#ending === 'complete') return 0
@@ -45,9 +45,9 @@ export class HttpBody implements OriginBody {
     this.#end(cancelled())
   }
 
-  async #pull(into: Uint8Array): Promise<number> {
+  async #pull(into: Uint8Array, onBytes?: (bytes: Uint8Array) => void): Promise<number> {
     try {
-      const count = await this.#connection.readBody(into)
+      const count = await this.#connection.readBody(into, onBytes)
       this.#receivedBytes += count
       const missingBytes = this.#bodyBytes === null ? 0 : this.#bodyBytes - this.#receivedBytes
       if (missingBytes < 0)

@@ -44,6 +44,7 @@ export function cancelled(cause?: unknown): DragonflyError {
 const TRANSPORT_CODES: Record<Stage, Record<TransportFailure, ErrorCode>> = {
   connect: {
     unreachable: 'ORIGIN_UNREACHABLE',
+    refused: 'ORIGIN_REFUSED',
     timeout: 'ORIGIN_UNREACHABLE',
     closed: 'ORIGIN_UNREACHABLE',
     protocol: 'ORIGIN_PROTOCOL',
@@ -51,6 +52,7 @@ const TRANSPORT_CODES: Record<Stage, Record<TransportFailure, ErrorCode>> = {
   },
   head: {
     unreachable: 'ORIGIN_UNREACHABLE',
+    refused: 'ORIGIN_REFUSED',
     timeout: 'ORIGIN_STALLED',
     // Nothing was announced yet, so nothing is truncated: the server or a balancer before it went away.
     closed: 'ORIGIN_UNREACHABLE',
@@ -59,6 +61,7 @@ const TRANSPORT_CODES: Record<Stage, Record<TransportFailure, ErrorCode>> = {
   },
   body: {
     unreachable: 'ORIGIN_TRUNCATED',
+    refused: 'ORIGIN_REFUSED',
     timeout: 'ORIGIN_STALLED',
     closed: 'ORIGIN_TRUNCATED',
     protocol: 'ORIGIN_PROTOCOL',

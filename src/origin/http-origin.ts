@@ -1,8 +1,8 @@
-import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 import { formatRangeHeader, parseContentRange } from '../core/byte-range.ts'
 import { DragonflyError } from '../core/error.ts'
 import { NO_VALIDATOR, type Validator } from '../core/generation.ts'
 import { Http1Connection } from '../net/http1-connection.ts'
+import { type ProxySettings, proxyFor } from '../net/proxy.ts'
 import type { ResponseHead } from '../wire/http1.ts'
 import { EMPTY_BODY, HttpBody } from './http-body.ts'
 import { cancelled, statusFailure, translateFailure } from './http-failure.ts'
@@ -26,24 +26,21 @@ import type {
   ProbeAnswer,
   ProbeRequest,
 } from './origin.ts'
+import { type Trust, TrustStore, withoutAuthorities } from './trust.ts'
 
 /**
  * Origins that speak HTTP/1.1, with or without TLS. One connection per request, GET only. Bodies are passed as they come, whatever
  * their Content-Encoding says.
  */
 export function createHttpOrigin(options: OriginOptions): Origin {
-  const settings = { ...options, context: options.ca === undefined ? undefined : trustAlso(options.ca) }
+  const settings = { ...options, trusts: new TrustStore(options.ca) }
   return {
     open: request => open(request, settings),
     probe: request => probe(request, settings),
   }
 }
 
-type Settings = OriginOptions & { readonly context: SecureContext | undefined }
-
-function trustAlso(ca: string): SecureContext {
-  return createSecureContext({ ca: [...getCACertificates('default'), ca] })
-}
+type Settings = OriginOptions & { readonly trusts: TrustStore }
 
 async function open(request: OriginRequest, settings: Settings): Promise<OriginAnswer> {
   const plan = planRange(request)
@@ -65,12 +62,13 @@ async function probe(request: ProbeRequest, settings: Settings): Promise<ProbeAn
     settings,
   )
   connection.destroy()
-  const validator = validatorOf(head)
-  if (head.status === 200) return { validator, lengthBytes: contentLengthOf(head) }
+  const contentDisposition = head.headers.get('content-disposition') ?? null
+  const said = { validator: validatorOf(head), contentDisposition }
+  if (head.status === 200) return { ...said, lengthBytes: contentLengthOf(head) }
   const contentRange = parseContentRange(head.headers.get('content-range') ?? '')
-  if (head.status === 206) return { validator, lengthBytes: contentRange?.completeLength ?? null }
+  if (head.status === 206) return { ...said, lengthBytes: contentRange?.completeLength ?? null }
   // 416: there is no such byte, and the origin has just said so to this caller.
-  if (head.status === 416) return { validator, lengthBytes: saysEmpty(head) ? 0 : null }
+  if (head.status === 416) return { ...said, lengthBytes: saysEmpty(head) ? 0 : null }
   throw statusFailure(head, host, false)
 }
 
@@ -84,9 +82,11 @@ type Exchange = {
 
 async function follow(request: ProbeRequest, own: CallerHeaders, settings: Settings): Promise<Exchange> {
   const url = parseHttpUrl(request.url)
-  let hop: Hop = { url, headers: takeCallerHeaders(request.headers, url), passed: [] }
+  const trust = settings.trusts.for(request)
+  const proxies = request.proxies ?? settings.proxies
+  let hop: Hop = { url, headers: takeCallerHeaders(withoutAuthorities(request.headers), url), passed: [] }
   for (;;) {
-    const exchange = await send(hop, own, { settings, signal: request.signal })
+    const exchange = await send(hop, own, { settings, trust, proxies, signal: request.signal })
     if (!isRedirect(exchange.head.status)) return exchange
     exchange.connection.destroy()
     const next = followRedirect(hop, exchange.head)
@@ -101,12 +101,19 @@ async function follow(request: ProbeRequest, own: CallerHeaders, settings: Setti
 async function send(
   hop: Hop,
   own: CallerHeaders,
-  context: { settings: Settings; signal: AbortSignal },
+  context: {
+    settings: Settings
+    trust: Trust
+    proxies: ProxySettings | null | undefined
+    signal: AbortSignal
+  },
 ): Promise<Exchange> {
-  const { settings, signal } = context
+  const { settings, trust, signal } = context
+  // Chosen anew for each hop, with nothing said to a proxy that was meant for another.
+  const proxy = proxyFor(context.proxies, hop.url)
   const host = hop.url.authority
   if (signal.aborted) throw cancelled(signal.reason)
-  const target = targetOf(hop.url, settings.context)
+  const target = targetOf(hop.url, trust, proxy)
   const connection = await Http1Connection.connect(target, { ...settings, signal }).catch(thrown => {
     throw translateFailure(thrown, host, { stage: 'connect', signal })
   })
@@ -114,7 +121,8 @@ async function send(
   signal.addEventListener('abort', onAbort)
   try {
     if (signal.aborted) throw cancelled(signal.reason)
-    connection.send(formatRequest(hop.url, hop.headers, own))
+    const relay = hop.url.isSecure ? null : proxy
+    connection.send(formatRequest(hop.url, hop.headers, own, relay))
     const head = await connection.readHead('GET')
     if (signal.aborted) throw cancelled(signal.reason)
     return { connection, head, host, signal }

@@ -1,4 +1,5 @@
 import { DragonflyError } from '../core/error.ts'
+import type { HttpProxy } from '../net/proxy.ts'
 import type { HttpUrl } from './http-url.ts'
 import type { OriginHeaders } from './origin.ts'
 
@@ -44,8 +45,16 @@ export function keepAcrossOrigins(headers: CallerHeaders): CallerHeaders {
   return headers.filter(([name]) => CROSS_ORIGIN_HEADERS.has(name))
 }
 
-/** The bytes of a GET request, one character per octet. `own` are the range and conditions, with checked values. */
-export function formatRequest(url: HttpUrl, caller: CallerHeaders, own: CallerHeaders): string {
+/**
+ * The bytes of a GET request, one character per octet. `own` are the range and conditions, with checked values. `relay` is the proxy
+ * that gets it in the origin's place: it is told the whole URL (RFC 9112, section 3.2.2) and its own credentials.
+ */
+export function formatRequest(
+  url: HttpUrl,
+  caller: CallerHeaders,
+  own: CallerHeaders,
+  relay: HttpProxy | null = null,
+): string {
   const hasUserAgent = caller.some(([name]) => name === 'user-agent')
   const hasAccept = caller.some(([name]) => name === 'accept')
   const fields = [
@@ -55,11 +64,13 @@ export function formatRequest(url: HttpUrl, caller: CallerHeaders, own: CallerHe
     // The content as it is: a coding chosen on the way would change its length, its ranges and its digest.
     ['accept-encoding', 'identity'],
     ['connection', 'close'],
+    ...(relay?.authorization ? [['proxy-authorization', relay.authorization]] : []),
     ...caller,
     ...own,
   ]
   const lines = fields.map(([name, value]) => `${spell(name)}: ${value}\r\n`)
-  return `GET ${url.pathAndQuery} HTTP/1.1\r\n${lines.join('')}\r\n`
+  const target = relay === null ? url.pathAndQuery : `http://${url.authority}${url.pathAndQuery}`
+  return `GET ${target} HTTP/1.1\r\n${lines.join('')}\r\n`
 }
 
 /** RFC 9110, section 5.6.2: a token. */

@@ -66,9 +66,11 @@ test('a Location is resolved like a link', () => {
   assert.equal(resolve('data:,x'), null)
 })
 
+const USUAL = { context: undefined, isBlind: false }
+
 test('an address is not sent as a server name', () => {
-  assert.equal(targetOf(parseHttpUrl('https://127.0.0.1/'), undefined).tls?.servername, '')
-  assert.equal(targetOf(parseHttpUrl('https://[::1]/'), undefined).tls?.servername, '')
-  assert.equal(targetOf(parseHttpUrl('https://h/'), undefined).tls?.servername, 'h')
-  assert.equal(targetOf(parseHttpUrl('http://h/'), undefined).tls, null)
+  assert.equal(targetOf(parseHttpUrl('https://127.0.0.1/'), USUAL).tls?.servername, '')
+  assert.equal(targetOf(parseHttpUrl('https://[::1]/'), USUAL).tls?.servername, '')
+  assert.equal(targetOf(parseHttpUrl('https://h/'), USUAL).tls?.servername, 'h')
+  assert.equal(targetOf(parseHttpUrl('http://h/'), USUAL).tls, null)
 })

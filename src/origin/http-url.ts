@@ -1,7 +1,8 @@
 import { isIP } from 'node:net'
-import type { SecureContext } from 'node:tls'
 import { DragonflyError } from '../core/error.ts'
-import type { Http1Target } from '../net/http1-connection.ts'
+import type { Http1Target } from '../net/http1-target.ts'
+import type { HttpProxy } from '../net/proxy.ts'
+import type { Trust } from './trust.ts'
 
 /** Where one HTTP request goes. */
 export type HttpUrl = {
@@ -53,11 +54,16 @@ export function isSameUrl(a: HttpUrl, b: HttpUrl): boolean {
   return isSameOrigin(a, b) && a.pathAndQuery === b.pathAndQuery
 }
 
-/** `context` is undefined for the runtime's own certificate authorities. */
-export function targetOf(url: HttpUrl, context: SecureContext | undefined): Http1Target {
+/** Where to connect for a URL, and whom to trust there. A proxy gets plain requests itself, and connects us for others. */
+export function targetOf(url: HttpUrl, trust: Trust, proxy: HttpProxy | null = null): Http1Target {
+  if (!url.isSecure && proxy !== null) {
+    const tls = proxy.isSecure ? { servername: isIP(proxy.host) ? '' : proxy.host } : null
+    return { host: proxy.host, port: proxy.port, tls }
+  }
+  if (!url.isSecure) return { host: url.host, port: url.port, tls: null }
   // An address is matched as one when no name is set, and must not be sent as a server name (RFC 6066, section 3).
-  const servername = isIP(url.host) ? '' : url.host
-  return { host: url.host, port: url.port, tls: url.isSecure ? { servername, context } : null }
+  const tls = { servername: isIP(url.host) ? '' : url.host, ...trust }
+  return { host: url.host, port: url.port, tls, tunnel: proxy }
 }
 
 function describe(url: URL, basicAuthorization: string | null): HttpUrl {

@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts'
 import { DragonflyError } from '../core/error.ts'
 import type { Validator } from '../core/generation.ts'
 import type { Http1Timeouts } from '../net/http1-connection.ts'
+import type { ProxySettings } from '../net/proxy.ts'
 import { createHttpOrigin } from './http-origin.ts'
 
 /**
@@ -22,6 +23,8 @@ export type OriginRequest = {
   readonly url: string
   /** The caller's own. A `Range` among them makes that part the task's content: offsets and length then count from its start. */
   readonly headers: OriginHeaders
+  /** Through whom to ask; without them as the origin's options say. */
+  readonly proxies?: ProxySettings | null
   /** First byte wanted. Honoured only where `validator` can prove that the content is the same; see `OriginAnswer.startByte`. */
   readonly startByte: number
   /** Exclusive; null is to the end. An origin that ignores ranges sends more than this. */
@@ -34,12 +37,14 @@ export type OriginRequest = {
   readonly signal: AbortSignal
 }
 
-export type ProbeRequest = Pick<OriginRequest, 'url' | 'headers' | 'signal'>
+export type ProbeRequest = Pick<OriginRequest, 'url' | 'headers' | 'proxies' | 'signal'>
 
 export type ProbeAnswer = {
   readonly validator: Validator
   /** Of the complete content, where the origin said it. */
   readonly lengthBytes: number | null
+  /** The field as it came; see `nameOfDisposition`. */
+  readonly contentDisposition?: string | null
 }
 
 export type OriginHeaders = readonly (readonly [name: string, value: string])[]
@@ -59,10 +64,12 @@ export type OriginAnswer = {
 /** One reader at a time. */
 export type OriginBody = {
   /**
-   * Fills the front of `into` and returns how many bytes; 0 means that the body is complete.
+   * Fills the front of `into` and returns how many bytes; 0 means that the body is complete. `onBytes` sees them all as they
+   * come, while they are in the processor's cache; it must not throw. `into` belongs to the body until it is full, or the body is
+   * complete, has failed or was closed.
    * @throws DragonflyError ORIGIN_STALLED, ORIGIN_TRUNCATED, ORIGIN_PROTOCOL or CANCELLED
    */
-  read(into: Uint8Array): Promise<number>
+  read(into: Uint8Array, onBytes?: (bytes: Uint8Array) => void): Promise<number>
   /** Frees the connection; may be called more than once. A pending `read` rejects with CANCELLED. */
   close(): void
 }
@@ -70,6 +77,7 @@ export type OriginBody = {
 export type OriginOptions = {
   readonly clock: Clock
   readonly timeouts: Http1Timeouts
+  readonly proxies?: ProxySettings | null
   /** Further CA certificates (PEM) to trust, beside those of the runtime and NODE_EXTRA_CA_CERTS. */
   readonly ca?: string
   readonly log?: OriginLog

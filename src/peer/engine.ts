@@ -5,6 +5,7 @@ import type { TaskId } from '../core/task-id.ts'
 import { BufferPool } from '../net/buffer-pool.ts'
 import type { Http1Timeouts } from '../net/http1-connection.ts'
 import { PieceClient } from '../net/piece-client.ts'
+import type { ProxySettings } from '../net/proxy.ts'
 import { type Limiter, RateLimiter } from '../net/rate-limiter.ts'
 import type { Log } from '../ops/log.ts'
 import { createOrigins, type Origin } from '../origin/origin.ts'
@@ -31,6 +32,8 @@ type EngineOptions = {
   readonly random: Random
   readonly log: Log
   readonly originTimeouts: Http1Timeouts
+  /** For requests that name none of their own. */
+  readonly proxies?: ProxySettings | null
   /** Memory for pieces in flight. */
   readonly bufferBytes: number
   /** Without it there is no limit. */
@@ -49,7 +52,7 @@ export function openEngine(options: EngineOptions): Engine {
     random,
     log,
     limits: options.limits ?? DEFAULT_LIMITS,
-    origin: createOrigins({ clock, timeouts: originTimeouts }),
+    origin: createOrigins({ clock, timeouts: originTimeouts, proxies: options.proxies }),
     buffers: new BufferPool(options.bufferBytes),
     limiter: options.limiter ?? new RateLimiter(null, clock),
     pieces: new PieceClient({
@@ -74,6 +77,8 @@ export type TaskRequest = {
   readonly tag: string
   readonly expectedDigest: Digest | null
   readonly range: string | null
+  /** Through whom this host asks the origin; without them as the engine is told. */
+  readonly proxies?: ProxySettings | null
   /** Pieces that somebody who reads meanwhile needs first. */
   readonly lookAhead?: number
   /** Nothing is fetched from other peers, and nothing offered to them. */

@@ -11,12 +11,21 @@ import type { Home } from './home.ts'
  * so that no other account can guess and occupy it.
  */
 export async function lockHome(home: Home): Promise<() => Promise<void>> {
+  return lockNamed(home, 'dragonfly')
+}
+
+/** Of several commands that miss the peer at the same time, the holder starts one and the others look whether it is there. */
+export async function lockStart(home: Home): Promise<() => Promise<void>> {
+  return lockNamed(home, 'dragonfly-start')
+}
+
+async function lockNamed(home: Home, purpose: string): Promise<() => Promise<void>> {
   const name = await lockName(path.join(home.root, 'meta', 'lock-name'))
   const server = createServer(socket => socket.destroy())
   try {
-    await listen(server, `\0dragonfly-${name}`)
+    await listen(server, `\0${purpose}-${name}`)
   } catch (cause) {
-    throw new DragonflyError('ADDRESS_IN_USE', `another resident peer serves ${home.root}`, { cause })
+    throw new DragonflyError('ADDRESS_IN_USE', `another process serves ${home.root}`, { cause })
   }
   return () => new Promise(resolve => server.close(() => resolve()))
 }

@@ -77,13 +77,13 @@ describe('a home', () => {
       mkdirSync(temporary)
       lay(path.join(temporary, name))
       useTemporary(t, temporary)
-      await assert.rejects(openHome(deep), { code: 'DISK_ERROR' }, trap)
+      await assert.rejects(openHome(deep), { code: 'HOME_UNUSABLE' }, trap)
     }
   })
 
   it('refuses a root that is no directory', async t => {
     const root = path.join(scratch(t), 'file')
     writeFileSync(root, '')
-    await assert.rejects(openHome(root), { code: 'DISK_ERROR' })
+    await assert.rejects(openHome(root), { code: 'HOME_UNUSABLE' })
   })
 })

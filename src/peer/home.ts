@@ -17,14 +17,19 @@ const SOCKET_PATH_MAX = 107
 
 /**
  * Makes the directories, for this account only.
- * @throws DragonflyError DISK_ERROR where that cannot be had
+ * @throws DragonflyError HOME_UNUSABLE where that cannot be had
  */
 export async function openHome(root: string): Promise<Home> {
   try {
-    for (const directory of [root, path.join(root, 'meta'), path.join(root, 'logs')]) {
-      await mkdir(directory, { recursive: true, mode: 0o700 })
-    }
+    await mkdir(root, { recursive: true, mode: 0o700 })
     const real = await realpath(root)
+    // Root may write everywhere; its peer in another account's home would be that account's to play with.
+    if ((await lstat(real)).uid !== process.getuid!()) {
+      throw new DragonflyError('HOME_UNUSABLE', `${real} belongs to another account`)
+    }
+    for (const name of ['meta', 'logs']) {
+      await mkdir(path.join(real, name), { recursive: true, mode: 0o700 })
+    }
     const meta = path.join(real, 'meta')
     await chmod(meta, 0o700)
     await assertPrivate(meta)
@@ -35,7 +40,7 @@ export async function openHome(root: string): Promise<Home> {
     }
   } catch (thrown) {
     if (thrown instanceof DragonflyError) throw thrown
-    throw new DragonflyError('DISK_ERROR', `${root} cannot be used: ${(thrown as Error).message}`, {
+    throw new DragonflyError('HOME_UNUSABLE', `${root} cannot be used: ${(thrown as Error).message}`, {
       cause: thrown,
     })
   }
@@ -44,7 +49,7 @@ export async function openHome(root: string): Promise<Home> {
 /** A home too deep for a socket path has its socket in a private directory beside the system's temporary files. */
 async function socketPath(preferred: string): Promise<string> {
   if (Buffer.byteLength(preferred) <= SOCKET_PATH_MAX) return preferred
-  const directory = path.join(os.tmpdir(), `dragonfly-${os.userInfo().uid}`)
+  const directory = path.join(os.tmpdir(), `dragonfly-${process.getuid!()}`)
   await mkdir(directory, { recursive: true, mode: 0o700 })
   await assertPrivate(directory)
   return path.join(directory, `${createHash('sha256').update(preferred).digest('hex').slice(0, 32)}.sock`)
@@ -54,8 +59,8 @@ async function socketPath(preferred: string): Promise<string> {
 async function assertPrivate(directory: string): Promise<void> {
   const stats = await lstat(directory)
   const isPrivate =
-    stats.isDirectory() && stats.uid === os.userInfo().uid && (stats.mode & OPEN_TO_OTHERS) === 0
-  if (!isPrivate) throw new DragonflyError('DISK_ERROR', `${directory} is not this account's alone`)
+    stats.isDirectory() && stats.uid === process.getuid!() && (stats.mode & OPEN_TO_OTHERS) === 0
+  if (!isPrivate) throw new DragonflyError('HOME_UNUSABLE', `${directory} is not this account's alone`)
 }
 
 const OPEN_TO_OTHERS = 0o077

@@ -5,8 +5,10 @@ import { type IncomingMessage, request } from 'node:http'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, it } from 'node:test'
+import { MovedClock } from '../../test/support/moved-clock.ts'
 import { type OriginServer, type ServedFile, startOriginServer } from '../../test/support/origin-server.ts'
 import { startSystem, type TestSystem } from '../../test/support/system.ts'
+import { silentLog } from '../ops/log.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import type { LocalEvent, PeerStatus } from '../wire/local.ts'
 import { startLocalServer } from './local-server.ts'
@@ -30,7 +32,13 @@ describe('the socket between the commands and their peer', () => {
     system = await startSystem()
     peer = await system.startPeer()
     socketPath = path.join(system.directory, 'peer.sock')
-    close = await startLocalServer({ peer, socketPath, clock: systemClock, onStop: () => void stops++ })
+    close = await startLocalServer({
+      peer,
+      socketPath,
+      clock: systemClock,
+      log: silentLog,
+      onStop: () => void stops++,
+    })
   })
   afterEach(async () => {
     await close()
@@ -141,6 +149,38 @@ describe('the socket between the commands and their peer', () => {
     assert.equal(status.tasks.length, 1)
     second.destroy()
     while (peer.status().tasks.length > 0) await new Promise(setImmediate)
+  })
+
+  it('gives a download up for whom it is too slow for a minute, and not for whom it is not', async () => {
+    await close()
+    const clock = new MovedClock()
+    const onStop = () => void stops++
+    close = await startLocalServer({ peer, socketPath, clock, log: silentLog, onStop })
+    file.set({ rateBytesPerSecond: MIB })
+    const patient = await ask('POST', '/downloads', wanted())
+    const strict = await ask('POST', '/downloads', wanted({ minRate: 10 * MIB }))
+    let isOver = false
+    const ended = until(strict, 'failed').finally(() => {
+      isOver = true
+    })
+    while (!isOver) {
+      clock.moveOn(1_000)
+      await new Promise(setImmediate)
+    }
+    const last = (await ended).at(-1)
+    assert.ok(last?.event === 'failed' && last.code === 'DOWNLOAD_SLOW', JSON.stringify(last))
+    assert.equal((await until(patient, 'complete')).at(-1)?.event, 'complete')
+    patient.destroy()
+  })
+
+  it('changes limits, and refuses what is none', async () => {
+    const change = async (body: object) => jsonOf(await ask('POST', '/limits', body))
+    assert.deepEqual(await change({ total: 5_000 }), { total: 5_000, local: null })
+    assert.deepEqual(await change({ local: 7 }), { total: 5_000, local: 7 })
+    assert.deepEqual(await change({ total: null }), { total: null, local: 7 })
+    for (const bad of [{ total: 0 }, { local: -1 }, { local: 'x' }, { more: 1 }]) {
+      assert.equal((await change(bad)).code, 'USAGE')
+    }
   })
 
   it('takes the word to stop, and answers it', async () => {

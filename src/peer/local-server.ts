@@ -3,14 +3,27 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import * as z from 'zod'
 import type { Clock } from '../core/clock.ts'
 import { DragonflyError, ERROR_TABLE, toDragonflyError } from '../core/error.ts'
-import type { DownloadRequest, LocalEvent } from '../wire/local.ts'
+import { isNewerRelease } from '../core/release-order.ts'
+import type { Log } from '../ops/log.ts'
+import { VERSION } from '../ops/version.ts'
+import { type DownloadRequest, type LimitChange, type LocalEvent, RELEASE_HEADER } from '../wire/local.ts'
+import { verifyMd5 } from './content-md5.ts'
 import type { DownloadRun } from './download-run.ts'
 import type { Peer } from './peer.ts'
+import { watchRate } from './rate-watch.ts'
+import { readablePrefix } from './readable-prefix.ts'
 
 /** The account's commands talk to their peer here; see `wire/local.ts`. The socket lies in a directory that only the account may enter. */
 
 const BODY_BYTES_MAX = 1024 * 1024
 const PROGRESS_MS = 200
+
+const rate = z.number().positive()
+
+const limitChange: z.ZodType<LimitChange> = z.strictObject({
+  total: rate.nullable().optional(),
+  local: rate.nullable().optional(),
+})
 
 const downloadRequest: z.ZodType<DownloadRequest> = z.strictObject({
   url: z.string().max(16_384),
@@ -18,7 +31,30 @@ const downloadRequest: z.ZodType<DownloadRequest> = z.strictObject({
   name: z.string().max(4_096),
   tag: z.string().max(1_024),
   digest: z.string().nullable(),
+  md5: z
+    .string()
+    .regex(/^[0-9a-f]{32}$/)
+    .nullish(),
+  filter: z.array(z.string().max(256)).max(64).optional(),
+  authorities: z
+    .string()
+    .max(512 * 1024)
+    .nullish(),
+  isInsecure: z.boolean().optional(),
+  callSystem: z.string().max(256).optional(),
   wantsDigest: z.boolean().optional(),
+  pattern: z.enum(['p2p', 'cdn']).optional(),
+  mayReadOrigin: z.boolean().optional(),
+  localLimit: rate.nullish(),
+  minRate: rate.nullish(),
+  proxies: z
+    .strictObject({
+      http: z.string().max(4_096).nullable(),
+      https: z.string().max(4_096).nullable(),
+      except: z.array(z.string().max(256)).max(1_024),
+    })
+    .nullish(),
+  lookAhead: z.int().min(1).max(1_024).optional(),
   nodes: z.array(z.string()).max(64),
 })
 
@@ -26,23 +62,29 @@ export async function startLocalServer(options: {
   peer: Peer
   socketPath: string
   clock: Clock
+  log: Log
   onStop(): void
 }): Promise<() => Promise<void>> {
-  const { peer, socketPath, clock, onStop } = options
+  const { peer, socketPath, log, onStop } = options
   const server = createServer((request, response) => {
     answer(request, response).catch(thrown => sendError(response, thrown))
   })
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
-    if (request.method === 'POST' && request.url === '/downloads')
-      return download(peer, clock, request, response)
+    if (request.method === 'POST' && request.url === '/downloads') return download(options, request, response)
     if (request.method === 'GET' && request.url === '/status') return sendJson(response, 200, peer.status())
+    if (request.method === 'POST' && request.url === '/limits') {
+      peer.limits.change(parseBody(limitChange, await readJson(request)))
+      log.info({ ...peer.limits.status() }, 'limits changed')
+      return sendJson(response, 200, peer.limits.status())
+    }
+    if (request.method === 'POST' && request.url === '/finish') return finish(options, response)
     if (request.method === 'POST' && request.url === '/stop') {
       response.once('close', onStop)
       return sendJson(response, 200, {})
     }
     sendJson(response, 404, {
       code: 'USAGE',
-      message: 'there are POST /downloads, GET /status and POST /stop',
+      message: 'there are POST /downloads, GET /status, POST /limits, POST /finish and POST /stop',
     })
   }
   await unlink(socketPath).catch(() => {})
@@ -54,26 +96,55 @@ export async function startLocalServer(options: {
   }
 }
 
+/** The answer ends with the peer, so that whoever asked knows when the home is free. */
+async function finish(
+  { peer, log, onStop }: { peer: Peer; log: Log; onStop(): void },
+  response: ServerResponse,
+): Promise<void> {
+  log.info({ ...peer.status(), tasks: undefined }, 'peer finishes')
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+  response.flushHeaders()
+  await peer.finish()
+  onStop()
+}
+
 async function download(
-  peer: Peer,
-  clock: Clock,
+  { peer, clock, log }: { peer: Peer; clock: Clock; log: Log },
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const parsed = downloadRequest.safeParse(await readJson(request))
-  if (!parsed.success) throw new DragonflyError('USAGE', z.prettifyError(parsed.error))
-  const { run, release } = await peer.download(parsed.data)
-  response.once('close', release)
+  const callers = request.headers[RELEASE_HEADER]
+  if (typeof callers === 'string' && isNewerRelease(callers, VERSION)) {
+    throw new DragonflyError('PEER_FINISHING', `the resident peer is of release ${VERSION}`)
+  }
+  const asked = parseBody(downloadRequest, await readJson(request))
+  const { md5, callSystem, wantsDigest, lookAhead } = asked
+  const { run, limiter, release } = await peer.download(asked)
+  const floor = watchRate(run, limiter, { clock, minRate: asked.minRate ?? null })
+  const gone = new AbortController()
+  response.once('close', () => {
+    gone.abort()
+    release()
+  })
   if (response.destroyed) return release()
   response.writeHead(200, { 'content-type': 'application/x-ndjson' })
-  const cancelProgress = sendProgress(run, clock, response)
+  const report = () => {
+    floor.look()
+    send(response, progressOf(run, lookAhead !== undefined))
+  }
+  const cancelProgress = sendProgress(report, clock, response)
   response.once('close', cancelProgress)
+  const facts = { taskId: run.request.taskId, ...(callSystem ? { callSystem } : {}) }
   try {
-    const result = await run.done
-    const digest = parsed.data.wantsDigest ? await run.contentDigest() : result.digest
+    const result = await Promise.race([run.done, floor.tooSlow])
+    if (lookAhead !== undefined) report()
+    if (md5) await verifyMd5(result.path, md5, gone.signal)
+    const digest = wantsDigest ? await run.contentDigest() : result.digest
+    log.info(facts, 'command served')
     send(response, { event: 'complete', result: { ...result, digest } })
   } catch (thrown) {
     const { code, message, hint } = toDragonflyError(thrown)
+    log.info({ ...facts, code }, 'command not served')
     send(response, { event: 'failed', code, message, hint })
     response.end()
   } finally {
@@ -86,14 +157,27 @@ function send(response: ServerResponse, event: LocalEvent): void {
   response.write(`${JSON.stringify(event)}\n`)
 }
 
-function sendProgress(run: DownloadRun, clock: Clock, response: ServerResponse): () => void {
+function progressOf(run: DownloadRun, isRead: boolean): LocalEvent {
+  const progress = run.snapshot()
+  return isRead
+    ? { event: 'progress', progress, readable: readablePrefix(run) }
+    : { event: 'progress', progress }
+}
+
+function sendProgress(report: () => void, clock: Clock, response: ServerResponse): () => void {
   let cancel = () => {}
   const tick = () => {
-    if (!response.writableNeedDrain) send(response, { event: 'progress', progress: run.snapshot() })
+    if (!response.writableNeedDrain) report()
     cancel = clock.schedule(PROGRESS_MS, tick)
   }
   tick()
   return () => cancel()
+}
+
+function parseBody<T>(schema: z.ZodType<T>, body: unknown): T {
+  const parsed = schema.safeParse(body)
+  if (!parsed.success) throw new DragonflyError('USAGE', z.prettifyError(parsed.error))
+  return parsed.data
 }
 
 async function readJson(request: IncomingMessage): Promise<unknown> {

@@ -7,6 +7,8 @@ import fc from 'fast-check'
 import { contentOf, newTask, PIECE_LENGTH, pieceOf, sha256 } from '../../test/support/store-fixture.ts'
 import { DragonflyError } from '../core/error.ts'
 import { BufferPool } from '../net/buffer-pool.ts'
+import { RateLimiter } from '../net/rate-limiter.ts'
+import { systemClock } from '../ops/system-clock.ts'
 import type { OriginBody } from '../origin/origin.ts'
 import { peerPlaces } from '../store/places.ts'
 import type { TaskFile } from '../store/task-file.ts'
@@ -18,10 +20,11 @@ function bodyOf(content: Uint8Array, counts: readonly number[] = [7]): OriginBod
   let position = 0
   let reads = 0
   return {
-    async read(into) {
+    async read(into, onBytes) {
       const count = Math.min(counts[reads++ % counts.length], into.length, content.length - position)
       into.set(content.subarray(position, position + count))
       position += count
+      if (count > 0) onBytes?.(into.subarray(0, count))
       return count
     },
     close() {},
@@ -52,6 +55,7 @@ describe('a body from the origin', () => {
       body,
       file,
       buffers,
+      limiter: new RateLimiter(null, systemClock),
       signal: new AbortController().signal,
       fromPiece: 0,
       untilPiece: null,
@@ -163,9 +167,9 @@ describe('a body from the origin', () => {
     const body = bodyOf(content)
     const read = body.read
     let reads = 0
-    body.read = into => {
+    body.read = (into, onBytes) => {
       if (++reads === 4) reading.abort(reason)
-      return read(into)
+      return read(into, onBytes)
     }
     await assert.rejects(pump(await create(content.length), body, { signal: reading.signal }), reason)
     const taken = [await buffers.acquire(1), await buffers.acquire(1)]

@@ -1,13 +1,13 @@
 import { createHash, type Hash } from 'node:crypto'
+import { assert } from '../core/assert.ts'
 import { sameBytes } from '../core/digest.ts'
 import { DragonflyError } from '../core/error.ts'
 import { type PieceLayout, pieceBytes } from '../core/piece-layout.ts'
 import type { BufferPool } from '../net/buffer-pool.ts'
+import type { Limiter } from '../net/rate-limiter.ts'
 import type { OriginBody } from '../origin/origin.ts'
 import type { TaskFile } from '../store/task-file.ts'
 
-/** Hashed at once: still in the processor's cache, and few turns per piece. */
-const STRIDE_BYTES = 256 * 1024
 /** Pieces being written while the next one is received. */
 const WRITES_MAX = 3
 
@@ -15,6 +15,8 @@ export type PumpOptions = {
   readonly body: OriginBody
   readonly file: TaskFile
   readonly buffers: BufferPool
+  /** What the bytes count against. */
+  readonly limiter: Limiter
   readonly signal: AbortSignal
   /** First piece of the body. */
   readonly fromPiece: number
@@ -96,20 +98,28 @@ class Writes {
 type ReceivedPiece = { bytes: Uint8Array; digest: Uint8Array; isEnd: boolean }
 
 async function receivePiece(options: PumpOptions, piece: number, buffer: Uint8Array): Promise<ReceivedPiece> {
+  const { limiter, signal } = options
   const { layout } = options.file
   const wanted = layout.lengthBytes === null ? layout.pieceLength : pieceBytes(layout, piece)
   const hash: Hash = createHash('sha256')
   let length = 0
   let isEnd = false
-  while (length < wanted && !isEnd) {
-    const count = await options.body.read(buffer.subarray(length, Math.min(length + STRIDE_BYTES, wanted)))
-    options.signal.throwIfAborted()
-    const fresh = buffer.subarray(length, length + count)
+  let hashedBytes = 0
+  const take = (fresh: Uint8Array) => {
     hash.update(fresh)
+    hashedBytes += fresh.length
     options.onBytes(fresh)
+  }
+  while (length < wanted && !isEnd) {
+    const end = limiter.isLimited ? Math.min(wanted, length + limiter.sliceBytes(wanted)) : wanted
+    const count = await options.body.read(buffer.subarray(length, end), take)
+    signal.throwIfAborted()
     length += count
     isEnd = count === 0
+    const turn = limiter.take(count, signal)
+    if (turn) await turn
   }
+  assert(hashedBytes === length, 'the body shows all that it gives')
   if (isEnd && layout.lengthBytes !== null) {
     throw new DragonflyError('ORIGIN_TRUNCATED', 'the origin sent less than it announced')
   }

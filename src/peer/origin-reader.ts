@@ -95,6 +95,7 @@ export class OriginReader {
     return engine.origin.open({
       url: request.url,
       headers: request.headers,
+      proxies: request.proxies,
       startByte: stretch.fromPiece * pieceLength,
       endByte: stretch.untilPiece === null ? null : stretch.untilPiece * pieceLength,
       validator: stretch.mode === 'fresh' ? null : (version?.validator ?? null),
@@ -137,6 +138,7 @@ export class OriginReader {
       body: answer.body,
       file,
       buffers: engine.buffers,
+      limiter: engine.limiter,
       signal,
       fromPiece: answer.startByte / file.layout.pieceLength,
       untilPiece: stretch.untilPiece,

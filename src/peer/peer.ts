@@ -1,27 +1,33 @@
 import { createHash } from 'node:crypto'
 import os from 'node:os'
-import { isSameCaller, rangeOf } from '../core/caller.ts'
+import path from 'node:path'
+import { isSameCaller } from '../core/caller.ts'
 import type { Clock } from '../core/clock.ts'
-import { parseDigest } from '../core/digest.ts'
 import { DragonflyError } from '../core/error.ts'
 import { parseHostPort } from '../core/host-port.ts'
 import type { Random } from '../core/random.ts'
-import { type TaskId, taskIdOf } from '../core/task-id.ts'
+import type { TaskId } from '../core/task-id.ts'
 import { Turns } from '../core/turns.ts'
 import type { Http1Timeouts } from '../net/http1-connection.ts'
 import { type PieceServer, startPieceServer } from '../net/piece-server.ts'
-import { RateLimiter } from '../net/rate-limiter.ts'
+import type { TaskLimiter } from '../net/task-limiter.ts'
 import type { Log } from '../ops/log.ts'
 import { randomName } from '../ops/system-random.ts'
 import { VERSION } from '../ops/version.ts'
 import { peerPlaces } from '../store/places.ts'
+import { DiskSpace } from '../store/space.ts'
 import { sweepOrphans } from '../store/sweep-orphans.ts'
 import { openTaskStore, type TaskStore } from '../store/task-store.ts'
 import type { DownloadLimits } from '../transfer/download-options.ts'
 import type { DownloadRequest, PeerStatus } from '../wire/local.ts'
 import { DownloadRun } from './download-run.ts'
 import { type Engine, openEngine, type TaskRequest } from './engine.ts'
+import { DEFAULT_FILE_TIMES, FileLife, type FileTimes, type LivingTasks } from './file-life.ts'
+import { PeerLimits, type TaskLimit } from './peer-limits.ts'
+import { RunLog, runLogFile } from './run-log.ts'
+import { recordOf } from './run-record.ts'
 import { SupernodePool } from './supernode-pool.ts'
+import { taskRequestOf } from './task-request.ts'
 
 export type PeerOptions = {
   readonly homeRoot: string
@@ -32,6 +38,7 @@ export type PeerOptions = {
   /** Bytes per second, each for sending and for receiving; null is no limit. */
   readonly totalLimit: number | null
   readonly limits?: DownloadLimits
+  readonly fileTimes?: FileTimes
   readonly originTimeouts: Http1Timeouts
   readonly clock: Clock
   readonly random: Random
@@ -46,33 +53,48 @@ const DEFAULT_CONTROL_PORT = 8002
 
 type Entry = {
   run: DownloadRun
+  readonly limit: TaskLimit
   /** Commands that wait for it. */
   waiting: number
   /** What is shared until the run's own version is settled: an earlier, complete run of the same task. */
   before: DownloadRun | null
 }
 
+/** What a command has got. */
+type Joined = { readonly run: DownloadRun; readonly limiter: TaskLimiter; release(): void }
+
 /** An account's peer: downloads for the account's commands, serves what it holds to the swarm. */
 export class Peer {
   readonly #options: PeerOptions
   readonly #engine: Engine
   readonly #store: TaskStore
+  readonly limits: PeerLimits
+  readonly #runLog: RunLog
   /** The last step in line per task. */
   readonly #turns = new Turns<TaskId>()
   readonly #entries = new Map<TaskId, Entry>()
+  readonly #files: FileLife
   #pieceServer!: PieceServer
   #supernodes!: SupernodePool
   #sentBytes = 0
+  /** Who has asked for a download and not released it. */
+  #commands = 0
   #isStopping = false
+  #isFinishing = false
+  readonly #finished = Promise.withResolvers<void>()
 
   private constructor(options: PeerOptions, store: TaskStore) {
     this.#options = options
     this.#store = store
-    this.#engine = openEngine({
+    this.#runLog = new RunLog(runLogFile(options.homeRoot), options.log)
+    this.limits = new PeerLimits(options.totalLimit, options.clock)
+    this.#engine = openEngine({ ...options, store, bufferBytes: BUFFER_BYTES })
+    this.#files = new FileLife({
       ...options,
       store,
-      bufferBytes: BUFFER_BYTES,
-      downloadLimit: options.totalLimit,
+      places: peerPlaces(options.homeRoot),
+      times: options.fileTimes ?? DEFAULT_FILE_TIMES,
+      tasks: this.#livingTasks(),
     })
   }
 
@@ -80,13 +102,19 @@ export class Peer {
   static async start(options: PeerOptions): Promise<Peer> {
     const places = peerPlaces(options.homeRoot)
     await sweepOrphans(places)
+    const space = new DiskSpace({
+      directory: path.join(options.homeRoot, 'data'),
+      makeRoom: () => peer.#files.makeRoom(),
+    })
     const store = await openTaskStore({
       places,
       sha256,
+      space,
       log: (event, facts) => options.log.warn(facts, event),
     })
     const peer = new Peer(options, store)
     await peer.#listen()
+    await peer.#files.start()
     return peer
   }
 
@@ -106,6 +134,9 @@ export class Peer {
       pid: process.pid,
       uploadPort: this.uploadPort,
       sentBytes: this.#sentBytes,
+      commands: this.#commands,
+      isFinishing: this.#isFinishing,
+      limits: this.limits.status(),
       tasks,
     }
   }
@@ -114,24 +145,51 @@ export class Peer {
    * Joins or starts the task's download. Whoever calls must release the run; when nobody waits for an unfinished one it stops, and what
    * it has verified is kept. Only who shows the same to the origin joins: others wait for their turn, and are then let in or refused
    * for what they show themselves.
-   * @throws DragonflyError USAGE; CANCELLED while the peer stops
+   * @throws DragonflyError USAGE; PEER_FINISHING; CANCELLED while the peer stops
    */
-  async download(request: DownloadRequest): Promise<{ run: DownloadRun; release: () => void }> {
-    const task = taskRequestOf(request)
+  async download(request: DownloadRequest): Promise<Joined> {
+    if (this.#isFinishing) throw new DragonflyError('PEER_FINISHING', 'the resident peer is about to end')
+    this.#commands++
+    try {
+      return await this.#join(request)
+    } catch (thrown) {
+      this.#leave()
+      throw thrown
+    }
+  }
+
+  async #join(request: DownloadRequest): Promise<Joined> {
+    const task = taskRequestOf(request, sha256)
     const entry = await this.#enter(task, request.nodes)
-    entry.waiting++
+    const leaveLimit = this.limits.join(entry.limit, request.localLimit ?? null)
     let isReleased = false
     const release = () => {
       if (isReleased) return
       isReleased = true
       entry.waiting--
+      leaveLimit()
+      this.#files.touch(task.taskId)
       if (entry.waiting === 0 && !entry.run.isOver) void this.#drop(entry)
+      this.#leave()
     }
-    return { run: entry.run, release }
+    return { run: entry.run, limiter: entry.limit.limiter, release }
+  }
+
+  #leave(): void {
+    this.#commands--
+    if (this.#isFinishing && this.#commands === 0) this.#finished.resolve()
+  }
+
+  /** Takes no new downloads from now on. Resolves when nobody waits for one any more. */
+  finish(): Promise<void> {
+    this.#isFinishing = true
+    if (this.#commands === 0) this.#finished.resolve()
+    return this.#finished.promise
   }
 
   async stop(): Promise<void> {
     this.#isStopping = true
+    await this.#files.stop()
     await this.#turns.settled()
     for (const { run, before } of this.#entries.values()) {
       await run.close()
@@ -141,20 +199,22 @@ export class Peer {
     await this.#pieceServer.close()
     this.#engine.pieces.close()
     await this.#store.close()
+    this.#runLog.close()
   }
 
   async #listen(): Promise<void> {
-    const { clock, random, log, ip, port, totalLimit } = this.#options
+    const { clock, random, log, ip, port } = this.#options
     this.#pieceServer = await startPieceServer({
       host: ip ?? undefined,
       port,
       clock,
-      limiter: totalLimit === null ? null : new RateLimiter(totalLimit, clock),
+      limiter: this.limits.upload,
       maxUploads: UPLOADS_MAX,
       idleMs: 15_000,
       catalog: { find: taskId => this.#shared(taskId) },
-      onSent: (_, bytes) => {
+      onSent: (taskId, bytes) => {
         this.#sentBytes += bytes
+        this.#files.touch(taskId)
       },
     })
     const identity = {
@@ -171,12 +231,50 @@ export class Peer {
   #shared(taskId: TaskId): { content: NonNullable<DownloadRun['file']>; token: string } | null {
     const entry = this.#entries.get(taskId)
     const run = entry?.run.isShared ? entry.run : entry?.before
-    return run?.isShared && run.file ? { content: run.file, token: run.token } : null
+    if (!run?.isShared || !run.file) return null
+    if (run.file.isIntact) return { content: run.file, token: run.token }
+    void this.#stopSharing(taskId)
+    return null
   }
 
+  #livingTasks(): LivingTasks {
+    return {
+      taskIds: () => [...this.#entries.keys()],
+      has: taskId => this.#entries.has(taskId),
+      isBusy: taskId => isBusy(this.#entries.get(taskId)),
+      isChanged: taskId => this.#entries.get(taskId)?.run.file?.isIntact === false,
+      stopSharing: taskId => this.#stopSharing(taskId),
+      remove: (taskId, isDue) => this.#turns.run(taskId, () => this.#remove(taskId, isDue)),
+    }
+  }
+
+  /** Somebody wrote to the shared copy, through another name of it. A run that is not over finds out by itself. */
+  async #stopSharing(taskId: TaskId): Promise<void> {
+    const entry = this.#entries.get(taskId)
+    if (!entry?.run.isOver) return
+    this.#engine.log.warn({ taskId }, 'changed copy not shared any more')
+    await this.#drop(entry)
+  }
+
+  /** In the task's turn only. Who comes from now on does not find the task; who is reading it goes on. */
+  async #remove(taskId: TaskId, isDue: () => boolean): Promise<boolean> {
+    const entry = this.#entries.get(taskId)
+    if (this.#isStopping || isBusy(entry) || !isDue()) return false
+    this.#entries.delete(taskId)
+    await entry?.run.close()
+    await entry?.before?.close()
+    await this.#store.discard(taskId)
+    return true
+  }
+
+  /** The entry counts one more that waits. */
   async #enter(task: TaskRequest, nodes: readonly string[]): Promise<Entry> {
     for (;;) {
-      const entry = await this.#turns.run(task.taskId, () => this.#presentOrNew(task, nodes))
+      const entry = await this.#turns.run(task.taskId, async () => {
+        const found = await this.#presentOrNew(task, nodes)
+        if (isSameCaller(found.run.request, task)) found.waiting++
+        return found
+      })
       if (isSameCaller(entry.run.request, task)) return entry
       await entry.run.done.catch(() => {})
     }
@@ -188,19 +286,24 @@ export class Peer {
     if (present && !present.run.isOver) return present
     await present?.run.done.catch(() => {})
     const supernodes = nodes.map(node => parseHostPort(node, DEFAULT_CONTROL_PORT))
-    const run = await DownloadRun.start(this.#engine, task, {
+    const limit = this.limits.openTask()
+    const engine: Engine = { ...this.#engine, limiter: limit.limiter }
+    const run = await DownloadRun.start(engine, task, {
       openLink:
         supernodes.length > 0 ? handler => this.#supernodes.link(supernodes, task, handler) : undefined,
     })
-    const entry: Entry = { run, waiting: 0, before: this.#entries.get(task.taskId)?.run ?? null }
+    const entry: Entry = { run, limit, waiting: 0, before: this.#entries.get(task.taskId)?.run ?? null }
+    void run.done.catch(() => {}).then(() => this.limits.closeTask(limit))
     this.#entries.set(task.taskId, entry)
     void run.done.then(
       result => {
+        this.#runLog.append(() => recordOf(run, result))
         this.#engine.log.info({ ...result, url: undefined, path: undefined }, 'task complete')
         void entry.before?.close()
         entry.before = null
       },
       error => {
+        this.#runLog.append(() => recordOf(run, error))
         const facts = { taskId: task.taskId, code: error.code, cause: error.message }
         this.#engine.log.warn(facts, 'task failed')
         void this.#drop(entry)
@@ -215,7 +318,7 @@ export class Peer {
     const { taskId } = run.request
     if (this.#entries.get(taskId) === entry) {
       const isServed = before?.isShared && before.file?.isOpen
-      if (isServed) this.#entries.set(taskId, { run: before, waiting: 0, before: null })
+      if (isServed) this.#entries.set(taskId, { ...entry, run: before, waiting: 0, before: null })
       else this.#entries.delete(taskId)
     }
     await run.close()
@@ -228,16 +331,10 @@ export class Peer {
   }
 }
 
-/** @throws DragonflyError USAGE */
-function taskRequestOf(request: DownloadRequest): TaskRequest {
-  if (!/^https?:\/\/[^/]/i.test(request.url)) {
-    throw new DragonflyError('USAGE', 'the URL must begin with http:// or https:// and name a host')
-  }
-  const expectedDigest = request.digest === null ? null : parseDigest(request.digest)
-  const { url, tag, headers, name } = request
-  const range = rangeOf(headers)
-  const identity = { url, tag, expectedDigest: expectedDigest ?? undefined, range: range ?? undefined }
-  return { taskId: taskIdOf(identity, sha256), url, headers, name, tag, expectedDigest, range }
+function isBusy(entry: Entry | undefined): boolean {
+  if (!entry) return false
+  const { run, before, waiting } = entry
+  return waiting > 0 || !run.isOver || run.file?.isInUse === true || before?.file?.isInUse === true
 }
 
 function sha256(bytes: Uint8Array): Uint8Array {

@@ -21,6 +21,8 @@ export type PieceFetcherHost = {
   token(): string
   addressOf(source: SourceId): HostPort | null
   onBytes(bytes: number): void
+  /** Is told the bytes of one fetch too, which is about to begin. */
+  receiver(piece: number, source: SourceId): (bytes: number) => void
   onPiece(piece: number, digest: Uint8Array): void
 }
 
@@ -35,7 +37,8 @@ export class PieceFetcher {
 
   /** Ends with an event: fetched, fetch-failed or stored-failed. */
   async fetch(piece: number, source: SourceId): Promise<void> {
-    const { engine, request, dispatch } = this.#host
+    const { engine, request, dispatch, onBytes } = this.#host
+    const receive = this.#host.receiver(piece, source)
     const controller = new AbortController()
     const key = `${piece}@${source}`
     this.#fetches.set(key, controller)
@@ -48,8 +51,12 @@ export class PieceFetcher {
         token: this.#host.token(),
         range: pieceRange(this.#host.layout(), piece),
         buffers: engine.buffers,
+        limiter: engine.limiter,
         signal: controller.signal,
-        onBytes: this.#host.onBytes,
+        onBytes: bytes => {
+          onBytes(bytes)
+          receive(bytes)
+        },
       })
       try {
         await this.#store(file, piece, fetched)
@@ -77,6 +84,7 @@ export class PieceFetcher {
       const digest = createHash('sha256').update(content).digest()
       await this.#store(file, 0, { bytes: content, digest })
       this.#host.onBytes(content.length)
+      await this.#host.engine.limiter.take(content.length)
       this.#host.dispatch({ type: 'fetched', piece: 0, source, bytes: content.length, elapsedMs: 0 })
     } catch (thrown) {
       const { code, message } = toDragonflyError(thrown)

@@ -6,15 +6,17 @@ import { boundFactor } from './bound-factor.ts'
 
 /** What a run tells the command that waits for it. */
 
-export function snapshotOf(taskId: TaskId, machine: Download, rateBytesPerSecond: number): RunSnapshot {
+export function snapshotOf(
+  machine: Download,
+  what: { taskId: TaskId; node: string | null; rateBytesPerSecond: number },
+): RunSnapshot {
   const { bytes, content, phase, waits } = machine
   return {
-    taskId,
+    ...what,
     phase,
     lengthBytes: content.version?.layout.lengthBytes ?? null,
     heldBytes: bytes.origin + bytes.supernode + bytes.peers + bytes.local,
     bytes: { ...bytes },
-    rateBytesPerSecond,
     waiting: waits.reason,
   }
 }
@@ -22,7 +24,7 @@ export function snapshotOf(taskId: TaskId, machine: Download, rateBytesPerSecond
 /** Of a complete run. Times in milliseconds, `bestRate` in bytes per second. */
 export function resultOf(
   machine: Download,
-  what: { taskId: TaskId; path: string; digest: Digest | null },
+  what: { taskId: TaskId; node: string | null; path: string; digest: Digest | null },
   { now, startedAt, bestRate }: { now: number; startedAt: number; bestRate: number },
 ): RunResult {
   const seconds = (now - startedAt) / 1000

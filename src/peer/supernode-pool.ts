@@ -144,6 +144,10 @@ class RoamingLink implements TaskLink {
     handler.onLost()
   }
 
+  get node(): HostPort | null {
+    return this.#place?.channel.address ?? null
+  }
+
   send(message: PeerMessage): void {
     this.#place?.channel.send(message)
   }

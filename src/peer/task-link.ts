@@ -10,6 +10,8 @@ export type TaskLink = {
   /** The supernode's numbers for a source on the present channel, more than one if it came back; none if it was never named. */
   numbersOf(source: SourceId): readonly number[]
   addressOf(source: SourceId): HostPort | null
+  /** The supernode whose channel is in use; absent or null where there is none. */
+  readonly node?: HostPort | null
   /** Leaves the task and ends the link. */
   close(): void
 }

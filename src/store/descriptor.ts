@@ -1,5 +1,6 @@
+import type { BigIntStats } from 'node:fs'
 import { assert } from '../core/assert.ts'
-import { closeFile } from './disk.ts'
+import { closeFile, statDescriptorNow } from './disk.ts'
 
 /**
  * An open file that closes when its owner and its last user have let go of it. The kernel reuses descriptor numbers at once, so an
@@ -22,6 +23,17 @@ export class Descriptor {
 
   get isGivenUp(): boolean {
     return this.#isGivenUp
+  }
+
+  /** Whether somebody besides the owner has not let go yet. */
+  get isInUse(): boolean {
+    return this.#users > (this.#isGivenUp ? 0 : 1)
+  }
+
+  /** Of the open file; not after `isClosed`. */
+  stat(): BigIntStats {
+    assert(this.#users > 0, 'descriptor is open')
+    return statDescriptorNow(this.#number)
   }
 
   /** The returned function lets go; calling it again does nothing. */

@@ -11,7 +11,7 @@ const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR }
 export const OPEN_TO_READ = O_RDONLY | O_NOFOLLOW | O_NONBLOCK
 export const OPEN_TO_WRITE = O_RDWR | O_NOFOLLOW | O_NONBLOCK
 /** For a file that must not be there yet, not even as a link. */
-export const OPEN_NEW = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW
+const OPEN_NEW = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW
 
 const FILE_MODE = 0o600
 const DIRECTORY_MODE = 0o700
@@ -27,6 +27,20 @@ function call<T>(what: string, start: (done: Done<T>) => void): Promise<T> {
 
 export function openFile(filePath: string, flags: number): Promise<number> {
   return call<number>(`cannot open ${filePath}`, done => fs.open(filePath, flags, FILE_MODE, done))
+}
+
+/** A new file in place of whatever has its name, in a directory that is made where it is not there. */
+export async function openNewFile(filePath: string): Promise<number> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await openFile(filePath, OPEN_NEW)
+    } catch (error) {
+      if (tries > 2) throw error
+      if (errnoOf(error) === 'EEXIST') await removeFile(filePath)
+      else if (errnoOf(error) === 'ENOENT') await makeDirectory(path.dirname(filePath))
+      else throw error
+    }
+  }
 }
 
 /** A failure to close is of no interest: whatever must last has been synced before. */
@@ -77,6 +91,11 @@ export function statDescriptor(descriptor: number): Promise<fs.BigIntStats> {
   return call<fs.BigIntStats>('cannot stat', done => fs.fstat(descriptor, { bigint: true }, done))
 }
 
+/** At once: it costs less than a turn of the thread pool, and an open file's attributes are in memory. */
+export function statDescriptorNow(descriptor: number): fs.BigIntStats {
+  return fs.fstatSync(descriptor, { bigint: true })
+}
+
 /** Of the name itself where it is a link; null where there is nothing. */
 export async function statPath(filePath: string): Promise<fs.BigIntStats | null> {
   try {
@@ -84,6 +103,16 @@ export async function statPath(filePath: string): Promise<fs.BigIntStats | null>
   } catch (cause) {
     if (errnoOf(cause) === 'ENOENT') return null
     throw toDiskError(cause, `cannot stat ${filePath}`)
+  }
+}
+
+/** What this account may still write on the directory's file system. */
+export async function freeBytesAt(directory: string): Promise<number> {
+  try {
+    const { bavail, bsize } = await fsp.statfs(directory)
+    return bavail * bsize
+  } catch (cause) {
+    throw toDiskError(cause, `cannot ask for the space at ${directory}`)
   }
 }
 

@@ -2,7 +2,8 @@ import type { BigIntStats } from 'node:fs'
 
 /**
  * Tells whether a file was touched since we finished it. A change that keeps the size and sets the old time back is not seen, nor is
- * one within the kernel's tick (some milliseconds) of our own last write. Linking and changing the mode do not count.
+ * one within the kernel's tick (some milliseconds) of our own last write: those who receive pieces verify them all the same. Linking
+ * and changing the mode do not count.
  */
 export type Fingerprint = {
   /** Decimal, since 64 bits do not fit a number. */

@@ -18,9 +18,11 @@ export class Journal {
   /** Set where a torn batch could not be cut off, so that nothing may follow it. */
   #failure: unknown = null
 
-  constructor(path: string, trustedBytes: number) {
+  /** @param descriptor of the file, where it is open already and holds nothing but what is trusted */
+  constructor(path: string, trustedBytes: number, descriptor: number | null = null) {
     this.#path = path
     this.#end = trustedBytes
+    if (descriptor !== null) this.#file = new Descriptor(descriptor)
   }
 
   /**

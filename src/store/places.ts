@@ -7,7 +7,7 @@ import { listDirectory } from './disk.ts'
 /** What a place is made of. `name` may come from a URL and is not trusted. */
 type PlacedTask = { readonly taskId: TaskId; readonly name: string; readonly generation: Generation }
 
-/** A file that looks like content of ours. */
+/** A file that looks like content of ours, or like a record that was being started. */
 type ContentFile = { readonly path: string; readonly taskIdPrefix: string }
 
 /** Where files go. */
@@ -45,13 +45,10 @@ export function peerPlaces(home: string): StorePlaces {
     partialPath,
     sharedPath: task => `${partialPath(task)}.service`,
     recordedTaskIds: () => taskIdsOfRecords(records),
-    async contentFiles() {
-      const names = await listDirectory(data)
-      return names.flatMap(name => {
-        const match = /-([0-9a-f]{16})-[0-9a-f]{8}(?:\.service(?:\.\d+)?)?$/.exec(name)
-        return match ? [{ path: path.join(data, name), taskIdPrefix: match[1] }] : []
-      })
-    },
+    contentFiles: async () => [
+      ...(await filesNamed(data, /-([0-9a-f]{16})-[0-9a-f]{8}(?:\.service(?:\.\d+)?)?$/)),
+      ...(await filesNamed(records, /^([0-9a-f]{64})\.jsonl\.new$/)),
+    ],
   }
 }
 
@@ -102,6 +99,15 @@ export function safeFileName(name: string): string {
 
 function signOf(task: PlacedTask): string {
   return `${task.taskId.slice(0, SIGN_TASK_DIGITS)}-${task.generation.slice(0, SIGN_GENERATION_DIGITS)}`
+}
+
+/** `pattern` finds the beginning of the task id in a name. */
+async function filesNamed(directory: string, pattern: RegExp): Promise<ContentFile[]> {
+  const names = await listDirectory(directory)
+  return names.flatMap(name => {
+    const match = pattern.exec(name)
+    return match ? [{ path: path.join(directory, name), taskIdPrefix: match[1] }] : []
+  })
 }
 
 async function taskIdsOfRecords(directory: string): Promise<TaskId[]> {

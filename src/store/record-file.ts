@@ -1,9 +1,9 @@
 import { encodeUtf8 } from '../core/text.ts'
 import {
   closeFile,
-  OPEN_NEW,
   OPEN_TO_READ,
   openFile,
+  openNewFile,
   readFully,
   removeFile,
   renameFile,
@@ -39,22 +39,23 @@ export async function readRecord(path: string): Promise<StoredRecord> {
   }
 }
 
-/** Puts a record that has only its header in place of whatever record is there. Returns its length in bytes. */
-export async function startRecord(path: string, header: RecordHeader): Promise<number> {
+/** Puts a record that has only its header in place of whatever record is there. Returns its length in bytes, and the open file. */
+export async function startRecord(
+  path: string,
+  header: RecordHeader,
+): Promise<{ headerBytes: number; descriptor: number }> {
   const temporaryPath = `${path}.new`
   const bytes = encodeUtf8(encodeHeader(header))
-  await removeFile(temporaryPath)
-  const descriptor = await openFile(temporaryPath, OPEN_NEW)
+  const descriptor = await openNewFile(temporaryPath)
   try {
     await writeAll(descriptor, bytes, 0)
     await renameFile(temporaryPath, path)
   } catch (error) {
+    await closeFile(descriptor)
     await removeFile(temporaryPath)
     throw error
-  } finally {
-    await closeFile(descriptor)
   }
-  return bytes.length
+  return { headerBytes: bytes.length, descriptor }
 }
 
 /** Renames to `<path>.v<version>`, or `….v<version>-2` and so on where that is taken. Nothing there is fine. */

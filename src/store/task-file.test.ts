@@ -193,6 +193,44 @@ test('touched means edited or replaced, not linked or made readable', async t =>
   assert.equal(await file.isUntouched(), false)
 })
 
+test('a complete file is not read any more once somebody has written to it, under whatever name', async t => {
+  const file = await startTask(t, 70)
+  await writeMissing(file, content)
+  await file.complete(null)
+  const target = `${file.path}.target`
+  fs.linkSync(file.path, target)
+  fs.chmodSync(target, 0o644)
+  assert.equal(file.isIntact, true)
+  assert.equal(await file.read(new Uint8Array(70), 0), 70)
+  fs.utimesSync(target, 1, 1)
+  assert.equal(file.isIntact, false)
+  await assert.rejects(file.read(new Uint8Array(70), 0), { code: 'DISK_ERROR' })
+})
+
+test('what was read while somebody wrote is not handed out', async t => {
+  const file = await startTask(t, 70)
+  await writeMissing(file, content)
+  await file.complete(null)
+  const read = fs.read
+  const readAndWrite = (...args: unknown[]) => {
+    fs.writeFileSync(file.path, contentOf(70, 2))
+    fs.utimesSync(file.path, 1, 1)
+    return Reflect.apply(read, fs, args)
+  }
+  t.mock.method(fs, 'read', readAndWrite as typeof fs.read)
+  await assert.rejects(file.read(new Uint8Array(70), 0), { code: 'DISK_ERROR' })
+})
+
+test('is in use while somebody has a lease', async t => {
+  const file = await startTask(t, 70)
+  assert.equal(file.isInUse, false)
+  const letGo = file.retain()
+  await file.close()
+  assert.equal(file.isInUse, true)
+  letGo()
+  assert.equal(file.isInUse, false)
+})
+
 test('a failed write holds nothing, says that the disk is full, and may be repeated', async t => {
   const directory = temporaryDirectory(t)
   const recordPath = path.join(directory, 'record')

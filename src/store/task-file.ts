@@ -1,17 +1,12 @@
 import { assert } from '../core/assert.ts'
 import type { Bitmap } from '../core/bitmap.ts'
-import { type Digest, digestOf } from '../core/digest.ts'
+import type { Digest } from '../core/digest.ts'
 import { DragonflyError } from '../core/error.ts'
 import type { Generation, Validator } from '../core/generation.ts'
 import type { PieceDigests } from '../core/piece-digests.ts'
-import {
-  isValidLayout,
-  PIECE_COUNT_MAX,
-  type PieceLayout,
-  pieceBytes,
-  pieceCount,
-} from '../core/piece-layout.ts'
+import { isValidLayout, type PieceLayout, pieceCount } from '../core/piece-layout.ts'
 import type { TaskId } from '../core/task-id.ts'
+import { digestOfContent, type Hasher } from './content-digest.ts'
 import { Descriptor } from './descriptor.ts'
 import {
   readAt,
@@ -26,7 +21,9 @@ import {
 } from './disk.ts'
 import { fingerprintOf, sameFingerprint } from './fingerprint.ts'
 import type { Journal } from './journal.ts'
+import { checkPieceFits } from './piece-fit.ts'
 import { type Completion, encodeCompletion, encodeLength, encodePiece } from './record.ts'
+import { isSmallContent } from './small-content.ts'
 import type { Tail, TaskContent } from './task-content.ts'
 import { WriteBack } from './write-back.ts'
 
@@ -36,11 +33,6 @@ type TaskFileOptions = {
   /** Calls `settle()` when it is this file's turn. */
   readonly end: (file: TaskFile) => Promise<void>
 }
-
-/** As `createHash` of `node:crypto` returns it. */
-type Hasher = { update(bytes: Uint8Array): unknown; digest(): Uint8Array }
-
-const DIGEST_BLOCK_BYTES = 1024 ** 2
 
 type PieceWrite = { readonly lengthBytes: number; readonly done: Promise<void> }
 
@@ -108,6 +100,12 @@ export class TaskFile {
     return this.#completion !== null
   }
 
+  /** What is still to be written, rounded to pieces; 0 while the length is unknown. */
+  get lackedBytes(): number {
+    const { lengthBytes, pieceLength } = this.#layout
+    return Math.max(0, (lengthBytes ?? 0) - this.held.count * pieceLength)
+  }
+
   /** Of the whole content, where `complete()` was told or it was computed since. */
   get digest(): Digest | null {
     return this.#completion?.digest ?? this.#computedDigest
@@ -142,7 +140,7 @@ export class TaskFile {
    * One positioned read into the caller's buffer; returns the number of bytes. Fewer than asked only where the content ends or the
    * kernel says so; 0 only at or beyond the end of the content.
    * @throws DragonflyError PIECE_NOT_HELD; TASK_UNKNOWN after the end and the last lease; DISK_ERROR, also where somebody cut the
-   *   file short
+   *   file short, or has changed a complete one: looked at after the bytes were read, so that none is returned that is not ours
    */
   async read(into: Uint8Array, position: number): Promise<number> {
     const end = Math.min(position + into.byteLength, this.#knownEnd())
@@ -152,6 +150,7 @@ export class TaskFile {
     }
     if (this.#file.isClosed) this.#checkOpen()
     const count = await this.#file.use(descriptor => readAt(descriptor, into, position))
+    if (!this.isIntact) throw new DragonflyError('DISK_ERROR', `${this.#path} was changed by somebody else`)
     if (count === 0) throw new DragonflyError('DISK_ERROR', `${this.#path} is shorter than its pieces`)
     return Math.min(count, end - position)
   }
@@ -215,16 +214,7 @@ export class TaskFile {
     assert(lengthBytes !== null && this.held.isFull, 'all pieces are held')
     signal?.throwIfAborted()
     if (this.digest) return this.digest
-    const hash = createHash()
-    const block = new Uint8Array(Math.min(DIGEST_BLOCK_BYTES, lengthBytes))
-    let position = 0
-    while (position < lengthBytes) {
-      signal?.throwIfAborted()
-      const count = await this.read(block, position)
-      hash.update(block.subarray(0, count))
-      position += count
-    }
-    this.#computedDigest = digestOf(hash.digest())
+    this.#computedDigest = await digestOfContent(this, lengthBytes, { hash: createHash(), signal })
     return this.#computedDigest
   }
 
@@ -236,6 +226,19 @@ export class TaskFile {
     if (!this.#completion) return true
     const stats = await statPath(this.#path)
     return stats !== null && sameFingerprint(this.#completion.fingerprint, fingerprintOf(stats))
+  }
+
+  /** Whether the open file of a complete task is as we finished it: others may write to it by another name. False when it is closed. */
+  get isIntact(): boolean {
+    if (!this.#completion) return true
+    return (
+      !this.#file.isClosed && sameFingerprint(this.#completion.fingerprint, fingerprintOf(this.#file.stat()))
+    )
+  }
+
+  /** Whether somebody has a lease, or reads or writes at this moment. */
+  get isInUse(): boolean {
+    return this.#file.isInUse
   }
 
   /**
@@ -322,7 +325,7 @@ export class TaskFile {
       await renameFile(this.#path, sharedPath)
       this.#path = sharedPath
     }
-    await syncDirectories([sharedPath, recordPath])
+    if (!isSmallContent(this.#layout)) await syncDirectories([sharedPath, recordPath])
     const fingerprint = fingerprintOf(await this.#file.use(statDescriptor))
     if (fingerprint.size !== this.#layout.lengthBytes) {
       throw new DragonflyError(
@@ -337,7 +340,8 @@ export class TaskFile {
   }
 
   async #sync(): Promise<void> {
-    await Promise.all([this.#file.use(syncData), this.#journal.sync()])
+    const record = isSmallContent(this.#layout) ? null : this.#journal.sync()
+    await Promise.all([this.#file.use(syncData), record])
   }
 
   #checkOpen(): void {
@@ -346,21 +350,7 @@ export class TaskFile {
 
   #checkPiece(index: number, lengthBytes: number): void {
     const layout = this.#sealing?.layout ?? this.#layout
-    assert(Number.isInteger(index) && index >= 0 && index < PIECE_COUNT_MAX, 'piece index is in range')
-    if (layout.lengthBytes !== null) {
-      assert(index < pieceCount(layout), 'piece index < piece count')
-      assert(lengthBytes === pieceBytes(layout, index), 'piece has its length')
-      return
-    }
-    assert(lengthBytes > 0 && lengthBytes <= layout.pieceLength, 'piece has at most the piece length')
-    const isAfterTail = this.#tail !== null && index > this.#tail.index
-    const isEarlyTail = lengthBytes < layout.pieceLength && index < this.#pieceCountSoFar()
-    if (isAfterTail || isEarlyTail) {
-      throw new DragonflyError(
-        'PROTOCOL_INVALID',
-        `piece ${index} is beyond a short piece, or is one before the end`,
-      )
-    }
+    checkPieceFits(index, lengthBytes, { layout, tail: this.#tail, countSoFar: this.#pieceCountSoFar() })
   }
 
   #checkLength(layout: PieceLayout): void {

@@ -162,6 +162,58 @@ for (const [kind, placesIn] of kinds) {
     assert.equal(await sweepOrphans(places), 0)
   })
 
+  test(`while the store is open only what is old is swept, and nothing of another account (${kind})`, async t => {
+    const places = placesIn(temporaryDirectory(t))
+    const store = await openTaskStore({ places, sha256 })
+    const { path: orphan, taskId } = await store.create(newTask(70))
+    await store.close()
+    fs.rmSync(places.recordPath(taskId))
+    const changedAtMs = fs.statSync(orphan).ctimeMs
+    assert.equal(await sweepOrphans(places, changedAtMs - 1), 0)
+    const uid = process.getuid!()
+    const asAnother = t.mock.method(process as { getuid(): number }, 'getuid', () => uid + 1)
+    assert.equal(await sweepOrphans(places), 0)
+    asAnother.mock.restore()
+    assert.ok(fs.existsSync(orphan))
+    assert.equal(await sweepOrphans(places, changedAtMs + 1), 1)
+  })
+
+  test(`a task is discarded by its id, open or not, and its leases go on reading (${kind})`, async t => {
+    const places = placesIn(temporaryDirectory(t))
+    const store = await openTaskStore({ places, sha256 })
+    for (const isOpen of [true, false]) {
+      const file = await store.create(newTask(70))
+      await writeMissing(file, content)
+      await file.complete(null)
+      const letGo = file.retain()
+      if (!isOpen) await file.close()
+      await store.discard(file.taskId)
+      assert.ok(!fs.existsSync(file.path) && !fs.existsSync(places.recordPath(file.taskId)))
+      assert.ok(await holdsOnly(file, content))
+      letGo()
+    }
+    await store.discard(newTask(1).taskId)
+    await store.close()
+  })
+
+  test(`a glance at a task tells whether it is complete, when it changed, and what it takes (${kind})`, async t => {
+    const places = placesIn(temporaryDirectory(t))
+    const store = await openTaskStore({ places, sha256 })
+    const { taskId } = newTask(70)
+    assert.equal(await store.describe(taskId), null)
+    const file = await store.create(newTask(70))
+    assert.equal((await store.describe(taskId))?.isComplete, false)
+    await writeMissing(file, content)
+    await file.complete(null)
+    const changedAtMs = Math.max(
+      ...[file.path, places.recordPath(taskId)].map(name => Math.floor(fs.statSync(name).ctimeMs)),
+    )
+    assert.deepEqual(await store.describe(taskId), { isComplete: true, changedAtMs, ownBytes: 70 })
+    fs.linkSync(file.path, `${file.path}.target`)
+    assert.equal((await store.describe(taskId))?.ownBytes, 0)
+    await store.close()
+  })
+
   test(`a link in the way is never followed (${kind})`, async t => {
     const home = temporaryDirectory(t)
     const places = placesIn(home)

@@ -12,6 +12,7 @@ import { TokenBucket } from '../core/token-bucket.ts'
 import { type ControlHandler, type ControlSocket, serveControl } from '../net/control-socket.ts'
 import type { Http1Timeouts } from '../net/http1-connection.ts'
 import { type PieceServer, startPieceServer } from '../net/piece-server.ts'
+import type { ProxySettings } from '../net/proxy.ts'
 import { RateLimiter } from '../net/rate-limiter.ts'
 import type { Log } from '../ops/log.ts'
 import { randomName } from '../ops/system-random.ts'
@@ -48,6 +49,8 @@ export type SupernodeOptions = {
   /** Peers of a task that may read the origin at once should this supernode be gone. */
   readonly originReaders: number
   readonly originTimeouts: Http1Timeouts
+  /** Through whom the origin is asked; supernodes and peers never are. */
+  readonly proxies?: ProxySettings | null
   readonly freshMs: number
   /** What the scheduler is told and decides is appended to this file; null is no recording. */
   readonly recordFile: string | null

@@ -48,7 +48,10 @@ export class Quota {
   /** No member takes more than its share of a source's slots, as long as there are others who could use them. */
   mayAsk(member: Member, source: HostId, now: number): boolean {
     const { hosts, members, seed } = this.#options
-    if (avoids(member, source, now) || !this.hasFreeSlot(source)) return false
+    if (avoids(member, source, now)) return false
+    // Who is alone is sent the next piece while it stores the last.
+    const isNextForLoner = source === seed && this.#isAlone(member) && hosts.hasFreeSlot(seed, 1)
+    if (!isNextForLoner && !this.hasFreeSlot(source)) return false
     // The seed is slow where many want something of it, and is often the only one.
     if (source !== seed && isLateFrom(member, source)) return false
     const fair = Math.ceil(hosts.slotsOf(source) / members.size)
@@ -64,10 +67,14 @@ export class Quota {
   }
 
   #windowOf(member: Member): number {
-    const { hosts, members, pipeline, window } = this.#options
-    // Who is alone at the beginning may be the first of thousands, for whom the seed must have slots left.
-    if (members.size === 1 && member.held.count > 0) return Math.max(window, WINDOW_MAX)
+    const { hosts, pipeline, window } = this.#options
+    if (this.#isAlone(member)) return Math.max(window, WINDOW_MAX)
     return Math.max(window, pipeline.window(hosts.roundTripMsOf(member.host)))
+  }
+
+  /** Who is alone at the beginning may be the first of thousands, for whom the seed must have slots left. */
+  #isAlone(member: Member): boolean {
+    return this.#options.members.size === 1 && member.held.count > 0
   }
 
   /** Pieces that may be in line for the member. Nothing is, as long as others have nothing on their way at all. */

@@ -7,6 +7,9 @@ import type { TaskId } from '../core/task-id.ts'
  * JSON object per line until `complete` or `failed`. `curl --unix-socket` works.
  */
 
+/** The release of the command that asks. A peer of an older one serves it no more, and makes room when it is asked to finish. */
+export const RELEASE_HEADER = 'dragonfly-release'
+
 export type DownloadRequest = {
   url: string
   headers: [string, string][]
@@ -34,6 +37,10 @@ export type DownloadRequest = {
   localLimit?: number | null
   /** Bytes per second below which the download is given up; null is none. */
   minRate?: number | null
+  /** Through whom this host asks the origin, by the origin's scheme, and which hosts directly; see `net/proxy.ts`. */
+  proxies?: { http: string | null; https: string | null; except: string[] } | null
+  /** So many pieces are wanted in order, because the content is read while it comes; progress then says how far it may be. */
+  lookAhead?: number
   /** Supernodes, `host:port`, in the order in which to try them. */
   nodes: string[]
 }
@@ -77,8 +84,11 @@ export type RunResult = {
   node: string | null
 }
 
+/** What may be read of an unfinished download: the first `bytes` of the file are verified. */
+export type ReadablePrefix = { path: string; generation: string; bytes: number }
+
 export type LocalEvent =
-  | { event: 'progress'; progress: RunSnapshot }
+  | { event: 'progress'; progress: RunSnapshot; readable?: ReadablePrefix | null }
   | { event: 'complete'; result: RunResult }
   | { event: 'failed'; code: ErrorCode; message: string; hint: string }
 

@@ -27,18 +27,19 @@ export type RunningCli = { readonly child: ChildProcess; readonly ended: Promise
 export function startCli(
   program: 'dfget' | 'supernode' | 'dragonfly',
   flags: readonly string[],
-  options: { cwd?: string; isUnprivileged?: boolean; env?: NodeJS.ProcessEnv } = {},
+  options: { cwd?: string; isUnprivileged?: boolean; env?: NodeJS.ProcessEnv; input?: string } = {},
 ): RunningCli {
   const withoutPrivileges = ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
   const mustDrop = options.isUnprivileged === true && process.getuid?.() === 0
   const [command, ...rest] = [...(mustDrop ? withoutPrivileges : []), process.execPath]
   const child = spawn(command, [...rest, path.join(CLI, `${program}.ts`), ...flags], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     timeout: PATIENCE_MS,
     killSignal: 'SIGKILL',
     cwd: options.cwd,
     env: options.env,
   })
+  child.stdin?.end(options.input)
   return { child, ended: resultOf(child) }
 }
 

@@ -1,0 +1,167 @@
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { DragonflyError } from '../core/error.ts'
+import { formatHostPort, type HostPort } from '../core/host-port.ts'
+import { orderNodes } from '../core/weighted-node.ts'
+import { systemRandom } from '../ops/system-random.ts'
+import { type Home, openHome } from '../peer/home.ts'
+import type { DownloadRequest } from '../wire/local.ts'
+import { viewOf } from './command-view.ts'
+import { openCredentials } from './credentials.ts'
+import type { DownloadCommand } from './dfget-download.ts'
+import { peerArguments } from './dfget-flags.ts'
+import type { EffectiveSettings } from './dfget-layers.ts'
+import type { DfgetSettings } from './dfget-settings.ts'
+import { checkUrl, nameFrom, STDOUT, targetPath } from './download-target.ts'
+import { silentView } from './progress.ts'
+
+/** What all downloads of a command line have in common. */
+export type Plan = {
+  readonly settings: DfgetSettings
+  readonly home: Home
+  /** In the order in which to try them. */
+  readonly nodes: readonly HostPort[]
+  readonly shownLog: string | null
+  readonly peerArguments: readonly string[]
+  /** A download without view of its own, for one URL and an absolute output. */
+  commandFor(url: string, output: string): DownloadCommand
+}
+
+/**
+ * What a download needs, from the settings in force.
+ * @throws DragonflyError USAGE, CONFIG_INVALID, OUTPUT_INVALID, HOME_UNUSABLE
+ */
+export async function compileCommand(
+  effective: EffectiveSettings,
+  signal: AbortSignal,
+): Promise<DownloadCommand> {
+  const { settings } = effective
+  if (!settings.url) throw new DragonflyError('USAGE', 'there is no URL; give one with -u')
+  const url = checkUrl(settings.url)
+  const given = outputOf(settings)
+  const isAsked = given === null && (settings.contentDisposition || nameFrom(url) === null)
+  if (!isAsked) targetPath(url, given)
+  const plan = await compilePlan(effective, signal)
+  const output = (isAsked ? await askedOutput(plan, url, signal) : null) ?? targetPath(url, given)
+  return { ...plan.commandFor(url, output), view: viewOf(settings, { ...plan, url, output }) }
+}
+
+async function askedOutput({ settings, commandFor }: Plan, url: string, signal: AbortSignal) {
+  // This host must not go to the origin, not even for a name.
+  if (settings.notbs) return null
+  const { outputFromOrigin } = await import('./origin-name.ts')
+  return outputFromOrigin(commandFor(url, STDOUT).request, signal)
+}
+
+/** @throws DragonflyError USAGE, CONFIG_INVALID, HOME_UNUSABLE */
+export async function compilePlan(
+  { settings, sources }: EffectiveSettings,
+  signal: AbortSignal,
+): Promise<Plan> {
+  const { pattern, notbs } = settings
+  if (pattern === 'source' && notbs) {
+    throw new DragonflyError('USAGE', '--pattern source reads the origin, and --notbs forbids it')
+  }
+  const nodes = pattern === 'source' ? [] : orderNodes(settings.nodes, systemRandom)
+  const { digest, md5 } = promisesOf(settings)
+  const authorities = await readAuthorities(settings.cacerts)
+  const credentials = await openCredentials(settings)
+  const home = await openHome(settings.workHome)
+  const shared: Omit<DownloadRequest, 'url' | 'name' | 'headers'> = {
+    tag: settings.identifier,
+    digest,
+    md5,
+    filter: [...settings.filter],
+    authorities,
+    isInsecure: settings.insecure,
+    callSystem: settings.callSystem || (settings.dfdaemon ? 'dfdaemon' : ''),
+    wantsDigest: settings.json,
+    pattern: pattern === 'cdn' ? 'cdn' : 'p2p',
+    mayReadOrigin: !notbs,
+    localLimit: settings.localLimit,
+    minRate: settings.minRate,
+    proxies: {
+      http: settings.httpProxy?.href ?? null,
+      https: settings.httpsProxy?.href ?? null,
+      except: [...settings.proxyExcept],
+    },
+    nodes: nodes.map(formatHostPort),
+  }
+  const common = {
+    home,
+    peerArguments: peerArguments(settings, sources),
+    view: silentView,
+    isContinued: settings.continue,
+    shownLog: settings.console ? (settings.logPath ?? home.logFile) : null,
+    timeoutMs: settings.timeout,
+    tries: settings.tries,
+    signal,
+  }
+  return {
+    settings,
+    home,
+    nodes,
+    shownLog: common.shownLog,
+    peerArguments: common.peerArguments,
+    commandFor: (url, output) => ({
+      ...common,
+      request: {
+        ...shared,
+        url,
+        headers: [
+          ...settings.headers.map(([name, value]): [string, string] => [name, value]),
+          ...credentials(url),
+        ],
+        name: nameFor(url, output),
+        ...(output === STDOUT ? { lookAhead: LOOK_AHEAD } : {}),
+      },
+      output,
+    }),
+  }
+}
+
+/** Pieces that are wanted in order while the content is read. */
+const LOOK_AHEAD = 8
+
+/** The peer names its copy so. */
+function nameFor(url: string, output: string): string {
+  return output === STDOUT ? (nameFrom(url) ?? 'stdout') : path.basename(output)
+}
+
+function outputOf({ output, outputDocument }: DfgetSettings): string | null {
+  if (output !== null && outputDocument !== null) {
+    throw new DragonflyError('USAGE', '-o and -O say the same; give one of them')
+  }
+  return output ?? outputDocument
+}
+
+/** `--md5` and `--digest` together; all that is promised is verified. */
+function promisesOf(settings: DfgetSettings): { digest: string | null; md5: string | null } {
+  const sha256 = new Set<string>()
+  const md5 = new Set<string>(settings.md5 === null ? [] : [settings.md5])
+  for (const promised of settings.digest) {
+    if (promised.kind === 'md5') md5.add(promised.hex)
+    else sha256.add(promised.digest)
+  }
+  if (sha256.size > 1 || md5.size > 1) {
+    throw new DragonflyError('USAGE', 'the digests contradict each other')
+  }
+  return { digest: [...sha256][0] ?? null, md5: [...md5][0] ?? null }
+}
+
+async function readAuthorities(files: readonly string[]): Promise<string | null> {
+  if (files.length === 0) return null
+  const { authorityFields } = await import('../origin/trust.ts')
+  const texts = await Promise.all(
+    files.map(async file => {
+      try {
+        const text = await readFile(file, 'utf8')
+        authorityFields(text)
+        return text
+      } catch (cause) {
+        throw new DragonflyError('USAGE', `--cacerts: ${file}: ${(cause as Error).message}`, { cause })
+      }
+    }),
+  )
+  return texts.join('\n')
+}

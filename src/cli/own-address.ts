@@ -1,0 +1,17 @@
+import { createSocket } from 'node:dgram'
+import { isIPv6 } from 'node:net'
+import type { HostPort } from '../core/host-port.ts'
+
+/** This host's address on the way to another one, as its routes say; nothing is sent. Empty where there is no way. */
+export function ownAddressTowards({ host, port }: HostPort): Promise<string> {
+  return new Promise(resolve => {
+    const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
+    socket.unref()
+    const answer = (address: string) => {
+      resolve(address)
+      socket.close()
+    }
+    socket.once('error', () => answer(''))
+    socket.connect(port, host, (error?: Error | null) => answer(error ? '' : socket.address().address))
+  })
+}

@@ -1,0 +1,22 @@
+import { DragonflyError, isErrorCode } from '../core/error.ts'
+import type { Home } from '../peer/home.ts'
+import { askPeer } from './peer-process.ts'
+
+/**
+ * Asks the account's resident peer something short; null where none runs.
+ * @throws DragonflyError as the peer says
+ */
+export async function questionPeer<T>(
+  home: Home,
+  question: { method: string; path: string; body?: unknown },
+): Promise<T | null> {
+  const answer = await askPeer(home, question)
+  if (answer === null) return null
+  const said = JSON.parse(Buffer.concat(await answer.toArray()).toString('utf8'))
+  if (answer.statusCode === 200) return said
+  throw new DragonflyError(isErrorCode(said.code) ? said.code : 'INTERNAL', said.message)
+}
+
+export function noPeer(home: Home): DragonflyError {
+  return new DragonflyError('PEER_ABSENT', `no resident peer runs for ${home.root}`)
+}

@@ -1,0 +1,20 @@
+import type { SecureContext } from 'node:tls'
+import type { HttpProxy } from './proxy.ts'
+
+/** Where a connection goes, and how. */
+export type Http1Target = {
+  readonly host: string
+  readonly port: number
+  /**
+   * TLS with verified certificates; `servername` is the name that must match, empty for an address. `context` holds whom to trust, made
+   * once and not per connection; without it, whom the runtime trusts. `isBlind`: nothing is verified.
+   */
+  readonly tls: {
+    readonly servername: string
+    readonly context?: SecureContext
+    readonly isBlind?: boolean
+  } | null
+  /** Who connects us to the target; `tls` is then with the target, and null is not possible. */
+  readonly tunnel?: HttpProxy | null
+  readonly localAddress?: string
+}

@@ -31,6 +31,8 @@ export type ScheduleCost = {
 }
 
 const SEED: HostId = 0
+/** Every member reports a piece in so many milliseconds. */
+const PIECE_MS = 100
 
 export function measureSchedule({ members, pieces, heldShare, events }: ScheduleCase): ScheduleCost {
   const before = usedBytes()
@@ -43,7 +45,7 @@ export function measureSchedule({ members, pieces, heldShare, events }: Schedule
   const startedAt = performance.now()
   for (let next = 0; next < queue.length && reports < eventsMax; next++) {
     const { consumer, piece, source } = queue[next]
-    swarm.report(consumer, doneReport(piece, source), reports)
+    swarm.report(consumer, doneReport(piece, source), (reports * PIECE_MS) / members)
     reports++
     const more = swarm.takeAssignments()
     assignments += more.length

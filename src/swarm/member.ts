@@ -11,8 +11,8 @@ export type Outstanding = {
   /** By what is known of the links; 0 is unknown. */
   readonly expectedMs: number
   isLate: boolean
-  /** How long it occupies a slot of the source at most. */
-  readonly slotUntil: number
+  /** How long it occupies a slot of the source at most; infinite once it does not any more. */
+  slotUntil: number
 }
 
 type Avoided = { readonly until: number; readonly failures: number }

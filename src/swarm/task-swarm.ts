@@ -13,6 +13,7 @@ import {
   type Outstanding,
   type Seat,
 } from './member.ts'
+import { OccupiedSlots } from './occupied-slots.ts'
 import { PieceTable } from './piece-table.ts'
 import { Pipeline } from './pipeline.ts'
 import type { Policy, SwarmView } from './policy.ts'
@@ -69,8 +70,7 @@ export class TaskSwarm {
   readonly #policy: Policy
   readonly #quota: Quota
   readonly #view: SwarmView
-  /** What has a slot of its source. */
-  readonly #occupying = new Map<Outstanding, Member>()
+  readonly #occupied = new OccupiedSlots()
   #assignments: Assignment[] = []
 
   constructor(options: SwarmOptions, pieceCount: number | null) {
@@ -187,7 +187,7 @@ export class TaskSwarm {
 
   /** Time passes: avoided sources may be asked again, starving consumers are looked at again. */
   tick(now: number): void {
-    for (const [entry, member] of this.#occupying) this.#expireSlot(member, entry, now)
+    for (const { member, entry } of this.#occupied.allExpired(now)) this.#expireSlot(member, entry, now)
     // Slots of a source may have been freed by another task.
     const { all } = this.#sources
     for (let i = 0; i < all.size; i++) {
@@ -287,9 +287,8 @@ export class TaskSwarm {
     return true
   }
 
-  /** Returns whether its time is over. Where it is known how long it should have taken, the consumer need not wait for it either. */
-  #expireSlot(member: Member, entry: Outstanding, now: number): boolean {
-    if (now < entry.slotUntil) return false
+  /** Where it is known how long it should have taken, the consumer need not wait for it either. */
+  #expireSlot(member: Member, entry: Outstanding, now: number): void {
     this.#freeSlot(entry)
     this.#slotTime.expire()
     entry.isLate = true
@@ -297,11 +296,10 @@ export class TaskSwarm {
       this.#markSlow(member, entry.piece)
       this.#await(member, now)
     }
-    return true
   }
 
   #freeSlot(entry: Outstanding): void {
-    if (!this.#occupying.delete(entry)) return
+    if (!this.#occupied.free(entry)) return
     this.#hosts.free(entry.source, entry.shares.atSource)
     const source = this.#members.get(entry.source)
     if (source) this.#sources.noticeFree(source)
@@ -336,8 +334,9 @@ export class TaskSwarm {
   }
 
   #feedHungry(now: number): void {
-    // As a rule what began first ends first; the next tick finds the others.
-    for (const [entry, member] of this.#occupying) if (!this.#expireSlot(member, entry, now)) break
+    for (let late = this.#occupied.firstExpired(now); late; late = this.#occupied.firstExpired(now)) {
+      this.#expireSlot(late.member, late.entry, now)
+    }
     this.#waiting.feed(member => this.#serve(member, now))
   }
 
@@ -370,7 +369,7 @@ export class TaskSwarm {
     const slotUntil = now + this.#slotTime.msFor(expectedMs)
     const entry = { piece, source, shares, fromZone, expectedMs, isLate: false, slotUntil }
     member.outstanding.push(entry)
-    this.#occupying.set(entry, member)
+    this.#occupied.add(member, entry)
     if (member.slow.delete(piece)) member.hedged.add(piece)
     this.#cover(member, piece)
     this.#hosts.occupy(source, shares.atSource)

@@ -5,9 +5,10 @@ import { mkdtemp, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type CliResult, residentStatus, runCli, stopResident } from './support/cli-run.ts'
+import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
 import { type OriginServer, startOriginServer } from './support/origin-server.ts'
 import { createSelfSigned } from './support/self-signed.ts'
-import { sha256OfFile, startSystem, type TestSystem } from './support/system.ts'
+import { sha256OfFile, type TestSystem } from './support/system.ts'
 
 /** What dfget's flags, environment and files do, on real processes. */
 
@@ -19,15 +20,9 @@ let origin: OriginServer
 let system: TestSystem
 let home: string
 before(async () => {
-  origin = await startOriginServer()
-  system = await startSystem({ freshMs: 60_000 })
-  home = path.join(system.directory, 'home')
+  ;({ origin, system, home } = await startDfgetWorld())
 })
-after(async () => {
-  await stopResident(home)
-  await system.stop()
-  await origin.close()
-})
+after(() => stopDfgetWorld({ origin, system, home }))
 
 const newDirectory = (name: string) => mkdtemp(path.join(system.directory, `${name}-`))
 const common = (homeRoot = home) => [

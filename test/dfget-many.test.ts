@@ -4,9 +4,10 @@ import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { runCli, startCli, stopResident } from './support/cli-run.ts'
-import { type OriginServer, startOriginServer } from './support/origin-server.ts'
-import { startSystem, type TestSystem } from './support/system.ts'
+import { runCli, startCli } from './support/cli-run.ts'
+import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
+import type { OriginServer } from './support/origin-server.ts'
+import type { TestSystem } from './support/system.ts'
 
 /** `--input-file`: many URLs with one command, on real processes. */
 
@@ -14,15 +15,9 @@ let origin: OriginServer
 let system: TestSystem
 let home: string
 before(async () => {
-  origin = await startOriginServer()
-  system = await startSystem({ freshMs: 60_000 })
-  home = path.join(system.directory, 'home')
+  ;({ origin, system, home } = await startDfgetWorld())
 })
-after(async () => {
-  await stopResident(home)
-  await system.stop()
-  await origin.close()
-})
+after(() => stopDfgetWorld({ origin, system, home }))
 
 const newDirectory = () => mkdtemp(path.join(system.directory, 'many-'))
 const common = () => ['--home', home, '--node', system.node, '--ip', '127.0.0.1', '--config=']

@@ -4,9 +4,10 @@ import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { residentStatus, stopResident } from './support/cli-run.ts'
-import { type OriginServer, type ServedFile, startOriginServer } from './support/origin-server.ts'
-import { startSystem, type TestSystem } from './support/system.ts'
+import { residentStatus } from './support/cli-run.ts'
+import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
+import type { OriginServer, ServedFile } from './support/origin-server.ts'
+import type { TestSystem } from './support/system.ts'
 
 /** `-O -`: the content goes to standard output while it comes, on real processes. */
 
@@ -17,15 +18,9 @@ let origin: OriginServer
 let system: TestSystem
 let home: string
 before(async () => {
-  origin = await startOriginServer()
-  system = await startSystem({ freshMs: 60_000 })
-  home = path.join(system.directory, 'home')
+  ;({ origin, system, home } = await startDfgetWorld())
 })
-after(async () => {
-  await stopResident(home)
-  await system.stop()
-  await origin.close()
-})
+after(() => stopDfgetWorld({ origin, system, home }))
 
 type Stream = { child: ChildProcess; stderr: () => string; ended: Promise<number | null> }
 

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { residentStatus, runCli, startCli, stopResident } from './support/cli-run.ts'
-import { type OriginServer, startOriginServer } from './support/origin-server.ts'
-import { sha256OfFile, startSystem, type TestSystem } from './support/system.ts'
+import { residentStatus, runCli, startCli } from './support/cli-run.ts'
+import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
+import type { OriginServer } from './support/origin-server.ts'
+import { sha256OfFile, type TestSystem } from './support/system.ts'
 
 /** How dfget persists: `--tries`, `--continue`, and what an interruption leaves; on real processes. */
 
@@ -14,15 +15,9 @@ let origin: OriginServer
 let system: TestSystem
 let home: string
 before(async () => {
-  origin = await startOriginServer()
-  system = await startSystem({ freshMs: 60_000 })
-  home = path.join(system.directory, 'home')
+  ;({ origin, system, home } = await startDfgetWorld())
 })
-after(async () => {
-  await stopResident(home)
-  await system.stop()
-  await origin.close()
-})
+after(() => stopDfgetWorld({ origin, system, home }))
 
 const newOutput = async () => path.join(await mkdtemp(path.join(system.directory, 'out-')), 'target')
 const words = (url: string, output: string, ...flags: string[]) => [

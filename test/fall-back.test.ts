@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { runCli, stopResident } from './support/cli-run.ts'
-import { type OriginServer, startOriginServer } from './support/origin-server.ts'
-import { startSystem, type TestSystem } from './support/system.ts'
+import { runCli } from './support/cli-run.ts'
+import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
+import type { OriginServer } from './support/origin-server.ts'
+import type { TestSystem } from './support/system.ts'
 
 /** Where pieces may come from, and what happens where they must not come from the origin. */
 
@@ -17,15 +18,9 @@ describe('where pieces may come from', () => {
   let system: TestSystem
   let home: string
   before(async () => {
-    origin = await startOriginServer()
-    system = await startSystem({ freshMs: 60_000 })
-    home = path.join(system.directory, 'home')
+    ;({ origin, system, home } = await startDfgetWorld())
   })
-  after(async () => {
-    await stopResident(home)
-    await system.stop()
-    await origin.close()
-  })
+  after(() => stopDfgetWorld({ origin, system, home }))
 
   it('cdn: from the supernode alone, and nothing is given to others', async () => {
     const file = origin.serve('/cdn', { lengthBytes: LENGTH_BYTES })

@@ -9,6 +9,7 @@ import { silentLog } from '../src/ops/log.ts'
 import { systemClock } from '../src/ops/system-clock.ts'
 import { systemRandom } from '../src/ops/system-random.ts'
 import { Peer } from '../src/peer/peer.ts'
+import { ORIGIN_READERS } from '../src/supernode/origin-ranks.ts'
 import { Supernode } from '../src/supernode/supernode.ts'
 import type { DownloadRequest } from '../src/wire/local.ts'
 import { need, startNginx } from './loopback.ts'
@@ -59,7 +60,7 @@ async function main(): Promise<void> {
   stops.push(nginx.stop)
   const supernode = await Supernode.start({
     ...{ port: 0, downloadPort: 0, homeDir: path.join(directory, 'super'), listenIp: '127.0.0.1' },
-    ...{ advertiseIp: null, uploadLimit: null, uploadSlots: SLOTS, originReaders: 3 },
+    ...{ advertiseIp: null, uploadLimit: null, uploadSlots: SLOTS, originReaders: ORIGIN_READERS },
     ...{ originTimeouts: ORIGIN_TIMEOUTS, freshMs: 0, recordFile: null },
     ...{ clock: systemClock, random: systemRandom, log: silentLog },
   })
@@ -98,11 +99,12 @@ type Scene = { readonly node: string; readonly lengthBytes: number }
 async function measure(one: Case, urls: readonly string[], scene: Scene): Promise<Measured> {
   const { limit, way, tasks } = one
   // The supernode has it, so that its own reading of the origin is not measured.
-  if (way === 'supernode') await withPeer(null, peer => Promise.all(urls.map(url => fetch(peer, url, scene))))
+  if (way === 'supernode')
+    await withPeer(null, peer => Promise.all(urls.map(url => secondsOf(peer, url, scene))))
   const took = await withPeer(limit === 'total' ? rate : null, peer => {
     const nodes = way === 'supernode' ? [scene.node] : []
     const localLimit = limit === 'local' ? rate / LOCAL_SHARE : null
-    return Promise.all(urls.map(url => fetch(peer, url, scene, { nodes, localLimit })))
+    return Promise.all(urls.map(url => secondsOf(peer, url, scene, { nodes, localLimit })))
   })
   const wanted = limit === 'total' ? rate / tasks : rate / LOCAL_SHARE
   const slowest = Math.max(...took)
@@ -124,7 +126,7 @@ async function withPeer<T>(totalLimit: number | null, use: (peer: Peer) => Promi
 }
 
 /** Seconds until the last piece is there. The disk is synced after that, which no limit is about. */
-async function fetch(
+async function secondsOf(
   peer: Peer,
   url: string,
   { node, lengthBytes }: Scene,

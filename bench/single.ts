@@ -1,12 +1,13 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { link, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
-import { request } from 'node:http'
+import { link, mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { parseSize } from '../src/core/size.ts'
+import { DIGEST_AFTER_MS } from '../src/supernode/swarm-task.ts'
+import { cpuOf, need, peerPid, type Server, startNginx, startSupernode, stopPeer } from './loopback.ts'
 
 /**
  * One host, one file: `curl -o` from nginx against `dfget` (a) from a warm supernode, (b) cold, with the supernode filling from nginx at
@@ -27,10 +28,9 @@ const DFGET = path.join(import.meta.dirname, '..', 'dist', 'dfget.js')
 const SUPERNODE = path.join(import.meta.dirname, '..', 'dist', 'supernode.js')
 /** A cold run writes the file twice: at the supernode and at the peer. Not all that was warmed is what the kernel takes first. */
 const WARMED_FILES = 6
-/** So long after a fill the supernode begins to hash the whole file, and a moment more. */
-const DIGEST_BEGUN_MS = 3_500
+/** After a moment more the supernode has begun to hash the file that it has filled. */
+const DIGEST_BEGUN_MS = DIGEST_AFTER_MS + 500
 const REST_MS = 500
-const TICKS_PER_SECOND = 100
 
 const { values } = parseArgs({
   options: { bytes: { type: 'string', default: '1GiB' }, rounds: { type: 'string', default: '5' } },
@@ -38,32 +38,37 @@ const { values } = parseArgs({
 const lengthBytes = parseSize(values.bytes)
 const rounds = Number(values.rounds)
 
-for (const program of ['nginx', 'curl', 'bash']) need(program)
+need('nginx', 'curl', 'bash')
 const directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-bench-'))
-const processes: { kill(): void }[] = []
+const stops: (() => void)[] = []
 try {
   await main()
 } finally {
-  for (const child of processes) child.kill()
+  for (const stop of stops) stop()
   await rm(directory, { recursive: true, force: true })
 }
 
 async function main(): Promise<void> {
-  const nginx = await startNginx()
-  const supernode = await startSupernode()
+  const root = path.join(directory, 'www')
+  await mkdir(root)
+  await writeFiles(root)
+  const nginx = await startNginx(directory, root)
+  stops.push(nginx.stop)
+  const supernode = await startSupernode(SUPERNODE, path.join(directory, 'supernode'))
+  stops.push(supernode.stop)
   const results = { a: [] as Measured[], b: [] as Measured[], c: [] as Measured[] }
   for (let round = 1; round <= rounds; round++) {
-    const warm = `${nginx.url}/warm-${round}`
-    const cold = `${nginx.url}/cold-${round}`
+    const warm = `http://${nginx.address}/warm-${round}`
+    const cold = `http://${nginx.address}/cold-${round}`
     await download({ url: warm, home: 'warmer', supernode, watched: [] })
-    await stopPeer('warmer')
+    await endPeer('warmer')
     const watched = [nginx.pid, supernode.pid]
     await atRest(watched)
     results.a.push(await pair({ url: warm, home: `home-a-${round}`, supernode, watched }))
     results.c.push(await pair({ url: warm, home: `home-a-${round}`, supernode, watched }))
-    await stopPeer(`home-a-${round}`)
+    await endPeer(`home-a-${round}`)
     results.b.push(await pair({ url: cold, home: `home-b-${round}`, supernode, watched }))
-    await stopPeer(`home-b-${round}`)
+    await endPeer(`home-b-${round}`)
   }
   print(results)
 }
@@ -71,7 +76,7 @@ async function main(): Promise<void> {
 type DownloadPlan = {
   url: string
   home: string
-  supernode: { address: string; pid: number }
+  supernode: Server
   /** Servers whose CPU time belongs to the run. */
   watched: number[]
 }
@@ -131,47 +136,13 @@ async function atRest(pids: number[]): Promise<void> {
   }
 }
 
-async function cpuOf(pids: number[]): Promise<number> {
-  let ticks = 0
-  for (const pid of pids) {
-    const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ')
-    ticks += Number(fields[11]) + Number(fields[12])
-  }
-  return ticks / TICKS_PER_SECOND
-}
-
-async function startNginx(): Promise<{ url: string; pid: number }> {
-  const root = path.join(directory, 'www')
-  await mkdir(root)
-  await writeRandomFile(path.join(root, 'file'))
+/** One file under the names of all rounds: what is fetched under a new name was not seen before. */
+async function writeFiles(root: string): Promise<void> {
+  const file = path.join(root, 'file')
+  await writeRandomFile(file)
   for (let round = 1; round <= rounds; round++) {
-    for (const kind of ['warm', 'cold'])
-      await link(path.join(root, 'file'), path.join(root, `${kind}-${round}`))
+    for (const kind of ['warm', 'cold']) await link(file, path.join(root, `${kind}-${round}`))
   }
-  const port = 20_000 + (process.pid % 20_000)
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    name => `${name}_temp_path ${directory}/${name};`,
-  )
-  const config = path.join(directory, 'nginx.conf')
-  await writeFile(
-    config,
-    `daemon off; master_process off; pid ${directory}/nginx.pid; error_log ${directory}/nginx.log; user root;
-     events {} http { access_log off; sendfile on; ${temporary.join(' ')}
-     server { listen 127.0.0.1:${port}; root ${root}; } }`,
-  )
-  const child = spawn('nginx', ['-c', config], { stdio: 'ignore', env: withSbin() })
-  processes.push(child)
-  const url = `http://127.0.0.1:${port}`
-  while (
-    !(await fetch(`${url}/file`, { method: 'HEAD' }).then(
-      answer => answer.ok,
-      () => false,
-    ))
-  ) {
-    if (child.exitCode !== null) throw new Error('nginx did not start')
-    await delay(20)
-  }
-  return { url, pid: child.pid! }
 }
 
 async function writeRandomFile(file: string): Promise<void> {
@@ -185,52 +156,9 @@ async function writeRandomFile(file: string): Promise<void> {
   await handle.close()
 }
 
-async function startSupernode(): Promise<{ address: string; pid: number }> {
-  const flags = [
-    '--port',
-    '0',
-    '--download-port',
-    '0',
-    '--listen-ip',
-    '127.0.0.1',
-    '--home-dir',
-    path.join(directory, 'supernode'),
-  ]
-  const child = spawn(process.execPath, [SUPERNODE, ...flags], { stdio: ['ignore', 'pipe', 'inherit'] })
-  processes.push(child)
-  const [line] = await once(child.stdout, 'data')
-  const address = /control on (\S+),/.exec(String(line))?.[1]
-  if (!address) throw new Error(`the supernode said ${line}`)
-  return { address, pid: child.pid! }
-}
-
-/** The resident peer says its own process id; nothing where there is no peer. */
-async function peerPid(home: string): Promise<number[]> {
-  const answer = await askPeer(home, 'GET', '/status')
-  return answer === null ? [] : [(JSON.parse(answer) as { pid: number }).pid]
-}
-
-async function stopPeer(home: string): Promise<void> {
-  const [pid] = await peerPid(path.join(directory, home))
-  await askPeer(path.join(directory, home), 'POST', '/stop')
-  while (
-    pid !== undefined &&
-    (await readFile(`/proc/${pid}/stat`).then(
-      () => true,
-      () => false,
-    ))
-  )
-    await delay(10)
+async function endPeer(home: string): Promise<void> {
+  await stopPeer(path.join(directory, home))
   await rm(path.join(directory, home), { recursive: true, force: true })
-}
-
-function askPeer(home: string, method: string, route: string): Promise<string | null> {
-  return new Promise(resolve => {
-    const asked = request({ socketPath: path.join(home, 'meta', 'peer.sock'), method, path: route })
-    asked.once('error', () => resolve(null))
-    asked.once('response', async response => resolve(Buffer.concat(await response.toArray()).toString()))
-    asked.end()
-  })
 }
 
 function print(results: Record<keyof typeof TARGETS, Measured[]>): void {
@@ -259,17 +187,4 @@ function print(results: Record<keyof typeof TARGETS, Measured[]>): void {
   console.log(
     `\npeak memory of the resident peer ${peak.toFixed(0)} MiB, ≤ ${PEER_MEMORY_TARGET_MIB} ${verdict}`,
   )
-}
-
-function need(program: string): void {
-  try {
-    execFileSync('which', [program], { stdio: 'ignore', env: withSbin() })
-  } catch {
-    console.error(`This benchmark needs ${program}; on Debian: apt-get install nginx-light curl`)
-    process.exit(1)
-  }
-}
-
-function withSbin(): NodeJS.ProcessEnv {
-  return { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }
 }

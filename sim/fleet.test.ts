@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ORIGIN_READERS } from '../src/supernode/origin-ranks.ts'
 import { simulate } from './result.ts'
 import { scenarioWith } from './scenario.ts'
 import type { World } from './world.ts'
 
 const MIB = 1024 ** 2
-
-/** As in `supernode.ts`. */
-const READERS = 3
 
 test('a fleet that loses its supernode for good reads the origin with a few readers, and everybody finishes', () => {
   const scenario = scenarioWith({ peers: 127, lengthBytes: 64 * MIB, pieceLength: MIB, originRate: 100e6 })
@@ -18,6 +16,6 @@ test('a fleet that loses its supernode for good reads the origin with a few read
   })
   assert.equal(result.finished, 127)
   const readers = [...world!.origin.sentBytes.values()].filter(bytes => bytes > 0)
-  assert.ok(readers.length > 0 && readers.length <= READERS, `${readers.length} have read the origin`)
-  assert.ok(result.originFactor <= READERS, `the origin was read ${result.originFactor} times`)
+  assert.ok(readers.length > 0 && readers.length <= ORIGIN_READERS, `${readers.length} have read the origin`)
+  assert.ok(result.originFactor <= ORIGIN_READERS, `the origin was read ${result.originFactor} times`)
 })

@@ -29,6 +29,8 @@ export type PeerPlan = {
   readonly supernode: number
   /** Leaves so long after it is complete; otherwise as the scenario says. */
   readonly staysSeconds?: number
+  /** Fetches from the seed alone. */
+  readonly isSeedOnly?: boolean
 }
 
 /** A resident peer with one download: shipped state machine and messages; simulated clock, network and disk. */
@@ -304,7 +306,8 @@ export class SimPeer {
   /** A reader needs the next quarter first. */
   get #request(): TaskRequest {
     const { isStreaming } = this.#world.scenario
-    return isStreaming ? { ...REQUEST, lookAhead: Math.ceil(this.#world.pieceCount / 4) } : REQUEST
+    const lookAhead = isStreaming ? Math.ceil(this.#world.pieceCount / 4) : undefined
+    return { ...REQUEST, lookAhead, isSeedOnly: this.plan.isSeedOnly }
   }
 
   #announce(): void {

@@ -20,6 +20,8 @@ export type RecordedHost = {
   readonly slots: number
   /** Reads while it downloads. */
   readonly isStreaming: boolean
+  /** Fetches from the seed alone. */
+  readonly isSeedOnly: boolean
   readonly joinedAt: number
   readonly heldAtFirst: readonly number[]
   readonly held: Set<number>
@@ -70,6 +72,7 @@ const event = z.discriminatedUnion('e', [
     zone: uint,
     slots: uint,
     lookAhead: uint,
+    isSeedOnly: z.boolean().default(false),
     held: uint,
     bitmap: z.string().regex(/^(?:[0-9a-f]{2})*$/),
   }),
@@ -212,7 +215,7 @@ function notARecording(): DragonflyError {
 /** A host that joins again goes on with what it has. */
 function join(
   swarm: RecordedSwarm,
-  { host: id, zone, slots, lookAhead, bitmap, t }: SwarmEvent & { e: 'join' },
+  { host: id, zone, slots, lookAhead, isSeedOnly, bitmap, t }: SwarmEvent & { e: 'join' },
 ): void {
   const bytes = decodeHex(bitmap)
   const heldAtFirst = [...Bitmap.decode(bytes, bytes.length * 8).members()]
@@ -222,6 +225,7 @@ function join(
     zone,
     slots: Math.max(1, slots),
     isStreaming: lookAhead > 0,
+    isSeedOnly,
     joinedAt: t,
     heldAtFirst,
     held: new Set<number>(),

@@ -85,10 +85,10 @@ function castMember(
   host: RecordedHost,
   seen: { beganAt: number; zone: number; up: number; down: number },
 ): CastMember {
-  const { joinedAt, leftAt, doneAt, heldAtFirst } = host
+  const { joinedAt, leftAt, doneAt, heldAtFirst, isSeedOnly } = host
   const staysSeconds = leftAt !== null && doneAt !== null ? Math.max(0, leftAt - doneAt) / 1000 : undefined
   return {
-    plan: { up: seen.up, down: seen.down, zone: seen.zone, supernode: 0, staysSeconds },
+    plan: { up: seen.up, down: seen.down, zone: seen.zone, supernode: 0, staysSeconds, isSeedOnly },
     arrivesAt: (joinedAt - seen.beganAt) / 1000,
     leavesAt: leftAt !== null && doneAt === null ? (leftAt - seen.beganAt) / 1000 : null,
     held: heldAtFirst,

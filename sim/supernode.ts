@@ -1,10 +1,11 @@
-import { Bitmap } from '../src/core/bitmap.ts'
-import { PIECE_COUNT_MAX, pieceCount } from '../src/core/piece-layout.ts'
+import { pieceCount } from '../src/core/piece-layout.ts'
 import type { Version } from '../src/core/version.ts'
+import { heldOf } from '../src/supernode/holding-claim.ts'
 import { layoutMessage, packDigests } from '../src/supernode/layout-message.ts'
-import { OriginRanks } from '../src/supernode/origin-ranks.ts'
+import { ORIGIN_READERS, OriginRanks } from '../src/supernode/origin-ranks.ts'
 import { readReport } from '../src/supernode/read-report.ts'
 import { SEED_HOST, Session } from '../src/supernode/session.ts'
+import { STATUS_EVERY_TICKS, TICK_MS } from '../src/supernode/swarm-task.ts'
 import { type HostId, Hosts } from '../src/swarm/hosts.ts'
 import type { PolicyPlan } from '../src/swarm/policies.ts'
 import { TaskSwarm } from '../src/swarm/task-swarm.ts'
@@ -20,10 +21,7 @@ import { SimRun } from './run.ts'
 import { TASK_ID } from './task.ts'
 import type { World } from './world.ts'
 
-const TICK_SECONDS = 0.25
 const FILL_TICK_SECONDS = 0.2
-const STATUS_EVERY_TICKS = 8
-const ORIGIN_READERS = 3
 
 /** The other end of a channel, as the supernode sees it. */
 export type SimChannel = {
@@ -271,14 +269,12 @@ export class SimSupernode {
       originRank,
       originReaders: ORIGIN_READERS,
     })
-    const isSame =
-      message.generation === version.generation && message.pieceLength === version.layout.pieceLength
-    const size = Math.min(swarm.pieceCount ?? message.held.length * 8, PIECE_COUNT_MAX)
-    const held = isSame ? Bitmap.decode(message.held, size) : new Bitmap(0)
+    const held = heldOf(message, version, swarm.pieceCount)
     this.#world.watch.onJoined(this, session.host)
     swarm.join(session.host, held.members(), this.clock.now(), {
       zone: this.#zones.numberOf(session.hello.zone),
       lookAhead: message.lookAhead ?? 0,
+      isSeedOnly: message.isSeedOnly ?? false,
     })
     this.#flushSoon()
     this.#tickSoon()
@@ -332,7 +328,7 @@ export class SimSupernode {
     if (this.#isTicking) return
     this.#isTicking = true
     const life = this.#life
-    this.#world.queue.after(TICK_SECONDS, () => {
+    this.#world.queue.after(TICK_MS / 1000, () => {
       if (life !== this.#life) return
       this.#isTicking = false
       const swarm = this.#swarm

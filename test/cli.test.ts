@@ -2,68 +2,38 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { ERROR_TABLE } from '../src/core/error.ts'
 import { openLog } from '../src/ops/log.ts'
-import { openHome } from '../src/peer/home.ts'
-import { type CliResult, residentStatus, runCli, startCli, stopResident } from './support/cli-run.ts'
-import { type OriginServer, type ServedFile, startOriginServer } from './support/origin-server.ts'
+import { type CliResult, failureOf, residentStatus, runCli } from './support/cli-run.ts'
+import { type DfgetWorld, startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
+import type { OriginServer, ServedFile } from './support/origin-server.ts'
 import { sha256OfFile, startSystem, type TestSystem } from './support/system.ts'
 
 /** The commands as people and scripts use them. */
 
 const MIB = 1024 ** 2
 
+let world: DfgetWorld
 let origin: OriginServer
 let system: TestSystem
 let home: string
 let file: ServedFile
 let digest: string
 before(async () => {
-  origin = await startOriginServer()
-  system = await startSystem()
-  home = path.join(system.directory, 'home')
+  world = await startDfgetWorld()
+  ;({ origin, system, home } = world)
   file = origin.serve('/dir/file.bin', { lengthBytes: 3 * MIB + 17, seed: 2 })
   digest = await origin.contentSha256(file.path)
 })
-after(async () => {
-  await stopResident(home)
-  await system.stop()
-  await origin.close()
-})
+after(() => stopDfgetWorld(world))
 
-const common = (homeRoot = home) => ['--home', homeRoot, '--node', system.node, '--ip', '127.0.0.1']
+const common = () => world.flags()
+const newDirectory = (name: string) => world.newDirectory(name)
 
 function dfget(output: string, ...flags: string[]): Promise<CliResult> {
   return runCli('dfget', ['-u', file.url, '-o', output, '--json', ...common(), ...flags])
-}
-
-/** A directory that is removed with the system. */
-function newDirectory(name: string): Promise<string> {
-  return mkdtemp(path.join(system.directory, `${name}-`))
-}
-
-/** A home of its own, whose peer is stopped at the end. */
-async function withHome(action: (root: string) => Promise<void>): Promise<void> {
-  const root = await newDirectory('home')
-  try {
-    await action(root)
-  } finally {
-    await stopResident(root)
-  }
-}
-
-function failure({ status, stdout, stderr, json }: CliResult): {
-  status: number | null
-  code: unknown
-  message: string
-} {
-  const { ok, code, message, hint, ...rest } = json()
-  assert.deepEqual([ok, rest], [false, {}], stdout + stderr)
-  assert.equal(hint, ERROR_TABLE[code as keyof typeof ERROR_TABLE].hint)
-  return { status, code, message: String(message) }
 }
 
 describe('where dfget puts the file', () => {
@@ -81,7 +51,7 @@ describe('where dfget puts the file', () => {
     const output = path.join(directory, 'a', 'b', 'target')
     const url = `${origin.url}/nothing-here`
     const ended = await runCli('dfget', ['-u', url, '-o', output, '--json', ...common()])
-    assert.equal(failure(ended).code, 'ORIGIN_NOT_FOUND')
+    assert.equal(failureOf(ended).code, 'ORIGIN_NOT_FOUND')
     assert.deepEqual(await readdir(directory), [])
   })
 
@@ -151,7 +121,7 @@ describe('where dfget puts the file', () => {
     const wrong = [directory, '/dev/null', path.join(directory, 'plain', 'target'), '/proc/1/no/target']
     const asked = origin.requests.length
     for (const output of wrong) {
-      const { status, code, message } = failure(await dfget(output))
+      const { status, code, message } = failureOf(await dfget(output))
       assert.deepEqual([status, code], [1, 'OUTPUT_INVALID'], output)
       assert.ok(message.includes(output))
     }
@@ -166,7 +136,7 @@ describe('where dfget puts the file', () => {
     const asked = origin.requests.length
     for (const output of [path.join(directory, 'target'), path.join(directory, 'new', 'target')]) {
       const flags = ['-u', file.url, '-o', output, '--json', ...common()]
-      const { status, code, message } = failure(await runCli('dfget', flags, { isUnprivileged: true }))
+      const { status, code, message } = failureOf(await runCli('dfget', flags, { isUnprivileged: true }))
       assert.deepEqual([status, code], [1, 'OUTPUT_INVALID'])
       assert.match(message, /permission denied/)
     }
@@ -193,7 +163,7 @@ describe('where dfget puts the file', () => {
     for (const at of ['', '/', '/..', '/a%2Fb', '/.']) {
       const flags = ['--json', '--notbs', ...common()]
       const ended = await runCli('dfget', ['-u', origin.url + at, ...flags], { cwd })
-      assert.deepEqual(failure(ended), {
+      assert.deepEqual(failureOf(ended), {
         status: 1,
         code: 'USAGE',
         message: 'the URL names no file; give one with -o',
@@ -240,8 +210,7 @@ describe('what dfget says', () => {
     const output = path.join(await newDirectory('plain'), 'target')
     const { status, stdout, stderr } = await runCli('dfget', ['-u', slow.url, '-o', output, ...common()])
     assert.deepEqual([status, stderr], [0, ''])
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be there
-    assert.doesNotMatch(stdout, /[\x00-\x09\x0b-\x1f]/)
+    assert.doesNotMatch(stdout, /(?!\n)\p{Cc}/u)
     const lines = stdout.trimEnd().split('\n')
     assert.match(lines.find(line => line.includes('%')) ?? '', /^ *\d+% \[=* *\] .*\/4\.00 MiB {2}.*MiB\/s/)
     assert.match(lines.at(-1)!, /^target: 4\.00 MiB in .*supernode 100%(?: {2}sha256:[0-9a-f]{64})?$/)
@@ -286,78 +255,21 @@ describe('what dfget says', () => {
       assert.match(text, /\r\x1b\[2Ktarget: 3\.00 MiB in .*(?:supernode|local) 100%.*\r?\n$/)
     }
   })
-
-  const MISTAKES: readonly [flags: string[], says: RegExp][] = [
-    [['--outptu', 'x'], /unknown option '--outptu'\n\(Did you mean --output\?\)/],
-    [['--diggest=x'], /unknown option '--diggest=x'\n\(Did you mean --digest\?\)/],
-    [['--digest', 'md5:12'], /--digest.*'md5:12' is invalid/],
-    [['--node', 'host:99999'], /--node.*'host:99999' is invalid/],
-    [['--header', 'no colon'], /--header.*a header is written 'Name: value'/],
-    [['--totallimit', 'fast'], /--totallimit.*'fast' is invalid/],
-    [['--locallimit', '-5M'], /--locallimit.*argument missing|--locallimit.*'-5M' is invalid/],
-    [['--minrate=1e3'], /--minrate.*'1e3' is invalid/],
-    [['--timeout', '5'], /--timeout.*"5" is not a duration/],
-    [['--alivetime', 'soon'], /--alivetime.*"soon" is not a duration/],
-    [['--pattern', 'p3p'], /--pattern.*there are p2p, cdn and source/],
-    [['--ip', 'localhost'], /--ip.*"localhost" is not an IP address/],
-    [['--node', 'host=heavy'], /--node.*"host=heavy" is not a supernode/],
-    [['--md5', '12'], /--md5.*"12" is not an MD5/],
-    [['--filter', 'a=b'], /--filter.*"a=b" is not the name of a query parameter/],
-    [['--header', 'X-A: b\r\nX-C: d'], /holds a line break/],
-    [['--tries', '0'], /--tries.*"0" is not a number from 1 to 1000/],
-    [['--localimit', '5M'], /unknown option '--localimit'\n\(Did you mean --locallimit\?\)/],
-    [['serve'], /unknown command 'serve'\n\(Did you mean server\?\)|too many arguments/],
-    [['--port', '70000'], /--port.*a port is a number up to 65535/],
-    [['-o'], /option '-o, --output <file>' argument missing/],
-    [['surplus'], /surplus/],
-  ]
-  for (const [flags, says] of MISTAKES) {
-    it(`${flags.join(' ')} is explained, with status 1`, async () => {
-      const { status, stdout, stderr } = await runCli('dfget', ['-u', file.url, ...common(), ...flags])
-      assert.deepEqual([status, stdout], [1, ''], stderr)
-      assert.match(stderr, says)
-      assert.match(stderr, /--help shows the flags/)
-    })
-  }
-
-  it('a URL that cannot be downloaded is explained, with status 1', async () => {
-    const output = path.join(await newDirectory('url'), 'target')
-    for (const url of [
-      'ftp://host/file',
-      'file:///etc/passwd',
-      'host/file',
-      'http://',
-      'http:///x',
-      'http://a b/',
-      '',
-    ]) {
-      const ended = await runCli('dfget', ['-u', url, '-o', output, '--json', ...common()])
-      const { status, code, message } = failure(ended)
-      assert.deepEqual([status, code], [1, 'USAGE'], url)
-      assert.match(message, /URL/)
-    }
-    const none = await runCli('dfget', ['-o', output, '--json', ...common()])
-    assert.deepEqual(failure(none), {
-      status: 1,
-      code: 'USAGE',
-      message: 'there is no URL; give one with -u',
-    })
-  })
 })
 
 describe('secrets', () => {
   it('of URL and headers are in no output, log, record, or list of processes', () =>
-    withHome(async root => {
+    world.withHome(async root => {
       const own = await startSystem({ log: openLog(path.join(root, 'supernode.log'), 'debug') })
       try {
         const output = path.join(root, 'out', 'target')
         const secretUrl = (url: string) => {
-          const query = 'token=SESAME2&X-Amz-Signature=SESAME3&X-Amz-Credential=SESAME4&v=7'
+          const query = 'token=SESAME2&X-Amz-Signature=SESAME3&X-Amz-Credential=SESAME4&v=7&key=SESAME7'
           return `${url.replace('://', '://user:SESAME1@')}?${query}`
         }
         const gone = origin.serve('/secret-gone', { refusal: { status: 404 } })
         const kept = origin.serve('/secret', { lengthBytes: 2 * MIB + 1 })
-        const flags = ['-o', output, '--home', root, '--ip', '127.0.0.1', '--node', own.node]
+        const flags = ['-o', output, '--filter', 'key', ...world.flags(root, own.node)]
         const headers = ['--header', 'Cookie: session=SESAME5', '--header', 'X-Api-Key: SESAME6']
         const said: string[] = []
         for (const [served, status] of [
@@ -390,154 +302,4 @@ describe('secrets', () => {
         await own.stop()
       }
     }))
-})
-
-describe('the resident peer', () => {
-  it('is started once by two commands at the same moment, and both succeed', () =>
-    withHome(async root => {
-      const run = (name: string) =>
-        runCli('dfget', ['-u', file.url, '-o', path.join(root, name), '--json', ...common(root)])
-      const ended = await Promise.all(['one', 'two', 'three'].map(run))
-      for (const { status, stdout, stderr } of ended) assert.equal(status, 0, stdout + stderr)
-      for (const name of ['one', 'two', 'three'])
-        assert.equal(await sha256OfFile(path.join(root, name)), digest)
-      const log = await readFile(path.join(root, 'logs', 'dfclient.log'), 'utf8')
-      assert.equal(log.match(/"peer started"/g)?.length, 1, log)
-    }))
-
-  it('is not kept away by a socket file that nobody listens on', () =>
-    withHome(async root => {
-      const { socket } = await openHome(root)
-      const output = path.join(root, 'target')
-      await writeFile(socket, 'not even a socket')
-      const first = await runCli('dfget', ['-u', file.url, '-o', output, '--json', ...common(root)])
-      assert.equal(first.status, 0, first.stdout)
-      const { pid } = (await residentStatus(root))!
-      process.kill(pid, 'SIGKILL')
-      assert.ok((await stat(socket)).isSocket())
-      const second = await runCli('dfget', ['-u', file.url, '-o', output, '--json', ...common(root)])
-      assert.equal(second.status, 0, second.stdout)
-      assert.notEqual((await residentStatus(root))!.pid, pid)
-      assert.equal(second.json().digest, digest)
-    }))
-
-  it('keeps what a command had when Ctrl-C ended it within a second', () =>
-    withHome(async root => {
-      const slow = origin.serve('/interrupted', {
-        lengthBytes: 16 * MIB,
-        seed: 3,
-        rateBytesPerSecond: 8 * MIB,
-      })
-      const output = path.join(root, 'out', 'target')
-      const flags = ['-u', slow.url, '-o', output, '--json', ...common(root)]
-      const running = startCli('dfget', flags)
-      await origin.when(() => slow.bodyBytesSent >= 6 * MIB)
-      const interruptedAt = performance.now()
-      running.child.kill('SIGINT')
-      const ended = await running.ended
-      const tookMs = performance.now() - interruptedAt
-      assert.deepEqual([ended.status, failure(ended).code], [130, 'CANCELLED'])
-      assert.ok(tookMs < 1_000, `${tookMs} ms`)
-      await assert.rejects(stat(path.dirname(output)), { code: 'ENOENT' })
-      const again = await runCli('dfget', flags)
-      assert.equal(again.status, 0, again.stdout)
-      const bytes = again.json().bytes as { local: number }
-      assert.ok(bytes.local >= 3 * MIB, JSON.stringify(bytes))
-      assert.equal(await sha256OfFile(output), await origin.contentSha256(slow.path))
-      assert.ok(slow.bodyBytesSent <= 16 * MIB * 1.01)
-    }))
-
-  it('says so where its port is taken', () =>
-    withHome(async root => {
-      await withTakenPort(async port => {
-        const output = path.join(root, 'target')
-        const flags = ['-u', file.url, '-o', output, '--json', '--port', String(port), ...common(root)]
-        const { status, code, message } = failure(await runCli('dfget', flags))
-        assert.deepEqual([status, code], [35, 'ADDRESS_IN_USE'])
-        assert.match(message, new RegExp(`\\b${port}\\b`))
-      })
-    }))
-})
-
-async function withTakenPort(action: (port: number) => Promise<void>): Promise<void> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  try {
-    await action((server.address() as { port: number }).port)
-  } finally {
-    server.close()
-  }
-}
-
-describe('the supernode command', () => {
-  const local = ['--listen-ip', '127.0.0.1']
-
-  async function config(text: string): Promise<{ directory: string; flags: string[] }> {
-    const directory = await newDirectory('supernode')
-    const name = path.join(directory, 'supernode.yml')
-    await writeFile(name, text)
-    return { directory, flags: ['--config', name, ...local] }
-  }
-
-  it('takes its settings from the file, and flags win', async () => {
-    const other = await newDirectory('cache')
-    const { flags } = await config(
-      `port: 0\ndownloadPort: 1\nhomeDir: ${other}/file\nuploadLimit: 200MiB\nuploadSlots: 4\nlistenIp: 127.0.0.9\n`,
-    )
-    const running = startCli('supernode', [...flags, '--home-dir', `${other}/flag`, '--download-port', '0'])
-    const [said] = await once(running.child.stdout!, 'data')
-    running.child.kill('SIGTERM')
-    const { status, stderr } = await running.ended
-    assert.deepEqual([status, stderr], [0, ''])
-    assert.match(
-      String(said),
-      /control on 127\.0\.0\.1:\d+, pieces on 127\.0\.0\.1:\d+, cache in .*\/flag\n$/,
-    )
-    assert.deepEqual(await readdir(other), ['flag'])
-  })
-
-  const WRONG: readonly [text: string, says: RegExp][] = [
-    ['uplaodLimit: 5M', /"uplaodLimit" is not known, did you mean "uploadLimit"\?/],
-    ['Port: 5', /"Port" is not known, did you mean "port"\?/],
-    ['port: many', /port/],
-    ['uploadLimit: fast', /uploadLimit/],
-    ['uploadLimit: -5', /"-5" is not a rate.*\n.*uploadLimit/],
-    ['uploadLimit: 0', /a rate of 0 would never end.*\n.*uploadLimit/],
-    ['- a list', /object/i],
-    ['port: [', /cannot be read/],
-  ]
-  for (const [text, says] of WRONG) {
-    it(`the configuration "${text}" is explained, with status 1`, async () => {
-      const { flags } = await config(text)
-      const { status, stdout, stderr } = await runCli('supernode', flags)
-      assert.deepEqual([status, stdout], [1, ''], stderr)
-      assert.match(stderr, /^supernode: CONFIG_INVALID: .*supernode\.yml/)
-      assert.match(stderr, says)
-      assert.match(stderr, new RegExp(ERROR_TABLE.CONFIG_INVALID.hint))
-    })
-  }
-
-  it('a file that is not there is explained', async () => {
-    const { status, stderr } = await runCli('supernode', ['--config', '/nowhere/supernode.yml'])
-    assert.equal(status, 1)
-    assert.match(stderr, /CONFIG_INVALID: \/nowhere\/supernode\.yml cannot be read/)
-  })
-
-  for (const flag of ['--port', '--download-port']) {
-    it(`${flag} that is taken ends it with ADDRESS_IN_USE`, () =>
-      withTakenPort(async port => {
-        const directory = await newDirectory('taken')
-        const others = ['--port', '0', '--download-port', '0', '--home-dir', directory, ...local]
-        const { status, stdout, stderr } = await runCli('supernode', [...others, flag, String(port)])
-        assert.deepEqual([status, stdout], [35, ''], stderr)
-        assert.match(stderr, new RegExp(`^supernode: ADDRESS_IN_USE: .*\\b${port}\\b`))
-      }))
-  }
-
-  it('--prot gets the nearest flag named', async () => {
-    const { status, stderr } = await runCli('supernode', ['--prot', '1'])
-    assert.equal(status, 1)
-    assert.match(stderr, /unknown option '--prot'\n\(Did you mean --port\?\)/)
-  })
 })

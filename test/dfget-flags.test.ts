@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtemp, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type CliResult, residentStatus, runCli, stopResident } from './support/cli-run.ts'
-import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
+import { type DfgetWorld, startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
 import { type OriginServer, startOriginServer } from './support/origin-server.ts'
 import { createSelfSigned } from './support/self-signed.ts'
-import { sha256OfFile, type TestSystem } from './support/system.ts'
+import type { TestSystem } from './support/system.ts'
 
 /** What dfget's flags, environment and files do, on real processes. */
 
@@ -16,24 +16,18 @@ const MIB = 1024 ** 2
 /** One that nobody listens on. */
 const DEAD = '127.0.0.1:1'
 
+let world: DfgetWorld
 let origin: OriginServer
 let system: TestSystem
 let home: string
 before(async () => {
-  ;({ origin, system, home } = await startDfgetWorld())
+  world = await startDfgetWorld()
+  ;({ origin, system, home } = world)
 })
-after(() => stopDfgetWorld({ origin, system, home }))
+after(() => stopDfgetWorld(world))
 
-const newDirectory = (name: string) => mkdtemp(path.join(system.directory, `${name}-`))
-const common = (homeRoot = home) => [
-  '--home',
-  homeRoot,
-  '--node',
-  system.node,
-  '--ip',
-  '127.0.0.1',
-  '--config=',
-]
+const newDirectory = (name: string) => world.newDirectory(name)
+const common = (root = home) => world.flags(root)
 
 async function dfget(url: string, ...flags: string[]): Promise<CliResult & { output: string }> {
   const output = path.join(await newDirectory('out'), 'target')
@@ -56,15 +50,6 @@ async function fail(
   assert.equal(ok, false)
   await assert.rejects(stat(output), { code: 'ENOENT' })
   return { status, code, message: String(message) }
-}
-
-async function withHome(action: (root: string) => Promise<void>): Promise<void> {
-  const root = await newDirectory('home')
-  try {
-    await action(root)
-  } finally {
-    await stopResident(root)
-  }
 }
 
 describe('what a task is', () => {
@@ -214,7 +199,7 @@ describe('how long', () => {
   })
 
   it('--alivetime ends the resident peer that has nothing to do', () =>
-    withHome(async root => {
+    world.withHome(async root => {
       const file = origin.serve('/alive', { lengthBytes: 1_000 })
       const ended = await runCli('dfget', [
         ...['-u', file.url, '-o', path.join(root, 'out'), '--json', ...common(root), '--alivetime', '300ms'],
@@ -241,7 +226,7 @@ describe('what is said', () => {
   })
 
   it('--callsystem is in the log, --console shows the log, --verbose makes it longer', () =>
-    withHome(async root => {
+    world.withHome(async root => {
       const file = origin.serve('/labelled', { lengthBytes: 1_000 })
       const flags = ['-u', file.url, '-o', path.join(root, 'out'), ...common(root), '--console']
       const { status, stdout } = await runCli('dfget', [...flags, '--callsystem', 'builder'])
@@ -261,7 +246,7 @@ describe('what is said', () => {
     }))
 
   it('the log is where it is wanted', () =>
-    withHome(async root => {
+    world.withHome(async root => {
       const file = origin.serve('/log', { lengthBytes: 1_000 })
       const log = path.join(root, 'elsewhere', 'peer.log')
       const flags = [
@@ -338,7 +323,7 @@ describe('flags, environment and file', () => {
   })
 
   it('a credential of the environment reaches the origin, and neither the peer’s environment nor its arguments', () =>
-    withHome(async root => {
+    world.withHome(async root => {
       const file = origin.serve('/from-environment', { lengthBytes: 10 })
       const env = { ...process.env, DFGET_HEADERS: 'X-Api-Key: SESAME\nX-Two: 2', DFGET_ALIVE_TIME: '2m' }
       const flags = ['-u', file.url, '-o', path.join(root, 'out'), ...common(root)]
@@ -355,140 +340,4 @@ describe('flags, environment and file', () => {
       assert.ok(!told.join().includes('SESAME'))
       assert.ok(told[0].includes('--alivetime=2m0s'))
     }))
-})
-
-describe('bad input', () => {
-  it('a home that cannot be had is status 77', async () => {
-    const plain = path.join(await newDirectory('home'), 'plain')
-    await writeFile(plain, '')
-    const ended = await runCli('dfget', [
-      '-u',
-      'http://h/x',
-      '--json',
-      '--config=',
-      '--home',
-      path.join(plain, 'home'),
-    ])
-    assert.deepEqual([ended.status, ended.json().code], [77, 'HOME_UNUSABLE'])
-  })
-
-  it('an account that nobody knows is status 78, and fine where it names a home', async t => {
-    if (process.getuid?.() !== 0) return t.diagnostic('only root can become nobody in particular')
-    const program = path.join(import.meta.dirname, '../src/cli/dfget.ts')
-    const run = (...flags: string[]) =>
-      spawnSync(
-        'setpriv',
-        ['--reuid=54321', '--clear-groups', process.execPath, program, '--json', '--config=', ...flags],
-        {
-          encoding: 'utf8',
-          cwd: '/',
-          env: { PATH: process.env.PATH },
-        },
-      )
-    const unknown = run('-u', 'http://h/x', '-o', '/tmp/never')
-    assert.equal(unknown.status, 78, unknown.stdout + unknown.stderr)
-    assert.equal(JSON.parse(unknown.stdout).code, 'USER_UNKNOWN')
-    const named = run('--print-config', '--home', '/tmp/somewhere')
-    assert.equal(named.status, 0, named.stderr)
-  })
-
-  it('an output that is a directory, or can only be one, is refused', async () => {
-    const directory = await newDirectory('directory')
-    for (const output of [directory, `${directory}/new/`, '.', '..', `${directory}/a/..`]) {
-      const ended = await runCli('dfget', ['-u', `${origin.url}/x`, '-o', output, '--json', ...common()])
-      assert.deepEqual([ended.status, ended.json().code], [1, 'OUTPUT_INVALID'], output)
-    }
-    assert.deepEqual(await readdir(directory), [])
-  })
-
-  it('a name too long for the file system is refused before the origin is asked', async () => {
-    const file = origin.serve('/long-name', { lengthBytes: 10 })
-    const output = path.join(await newDirectory('out'), 'n'.repeat(256))
-    const ended = await runCli('dfget', ['-u', file.url, '-o', output, '--json', ...common()])
-    assert.deepEqual([ended.status, ended.json().code], [1, 'OUTPUT_INVALID'])
-    assert.equal(file.requests.length, 0)
-  })
-
-  it('any name that the file system takes is taken as it is, and stays where it belongs', async () => {
-    const file = origin.serve('/names', { lengthBytes: 1_000 })
-    const digest = await origin.contentSha256(file.path)
-    const names = [
-      'a b',
-      ' ',
-      'a\nb',
-      '\x1b[2Jx',
-      '..x',
-      '...',
-      '-o',
-      'ü€😀',
-      '%2e%2e',
-      'a\\b',
-      '\'"$(x)',
-      'n'.repeat(255),
-    ]
-    for (const elsewhere of [system.directory, '/dev/shm']) {
-      const directory = await mkdtemp(path.join(elsewhere, 'dragonfly-names-'))
-      try {
-        for (const name of names) {
-          const output = path.join(directory, name)
-          const ended = await runCli('dfget', ['-u', file.url, '-o', output, ...common()])
-          assert.equal(ended.status, 0, ended.stdout + ended.stderr)
-          assert.equal(await sha256OfFile(output), digest)
-          // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be there
-          assert.doesNotMatch(ended.stdout, /[\x00-\x09\x0b-\x1f]/)
-          assert.match(ended.stdout, /^download SUCCESS cost:\d+\.\d{3}s length:1000 reason:0\n[^\n]+\n$/m)
-        }
-        assert.deepEqual((await readdir(directory)).sort(), names.toSorted())
-      } finally {
-        spawnSync('rm', ['-r', directory])
-      }
-    }
-  })
-
-  it('a name from the URL stays in this directory, however it is written', async () => {
-    const cwd = await newDirectory('cwd')
-    for (const [at, name] of [
-      ['/d/a%0Ab', 'a\nb'],
-      ['/d/..%5Cx', '..\\x'],
-      ['/d/%2e%2e%2e', '...'],
-    ]) {
-      origin.serve(at, { lengthBytes: 10 })
-      const ended = await runCli('dfget', ['-u', origin.url + at, '--json', ...common()], { cwd })
-      assert.equal(ended.status, 0, ended.stdout)
-      assert.equal(ended.json().output, path.join(cwd, name))
-    }
-    for (const at of ['/..%2f..%2fetc%2fx', '/%2e%2e', '/a%00b']) {
-      const flags = ['--json', '--notbs', ...common()]
-      const ended = await runCli('dfget', ['-u', origin.url + at, ...flags], { cwd })
-      assert.deepEqual([ended.status, ended.json().code], [1, 'USAGE'], at)
-    }
-  })
-
-  it('a URL of 10 000 characters is a URL, and one that nobody takes is told so', async () => {
-    const long = `/${'d'.repeat(200)}`.repeat(49).concat('/file')
-    const file = origin.serve(long, { lengthBytes: 1_000 })
-    const query = `?q=${'x'.repeat(10_000 - file.url.length)}`
-    assert.equal((await succeed(file.url + query)).lengthBytes, 1_000)
-    const { status, code, message } = await fail(`${file.url}?${'y'.repeat(3_000)}`)
-    assert.deepEqual([status, code], [1, 'USAGE'])
-    assert.match(message, /the URL has \d+ characters; 12000 are the most/)
-    const cwd = await newDirectory('cwd')
-    const nameless = await runCli(
-      'dfget',
-      ['-u', `${origin.url}/${'n'.repeat(9_900)}`, '--json', ...common()],
-      { cwd },
-    )
-    assert.deepEqual([nameless.status, nameless.json().code], [1, 'OUTPUT_INVALID'])
-  })
-
-  it('a header that would become two is refused, wherever it is written', async () => {
-    const config = path.join(await newDirectory('config'), 'dfget.yml')
-    await writeFile(config, 'headers: ["X-A: b\\r\\nX-C: d"]\n')
-    const flag = await runCli('dfget', ['-u', 'http://h/x', '--header', 'X-A: b\nX-C: d', '--config='])
-    const file = await runCli('dfget', ['-u', 'http://h/x', '--config', config])
-    for (const { status, stdout, stderr } of [flag, file]) {
-      assert.deepEqual([status, stdout], [1, ''])
-      assert.match(stderr, /holds a line break/)
-    }
-  })
 })

@@ -58,26 +58,37 @@ describe('--input-file', () => {
     const input = [
       `${origin.url}/mixed/absent`,
       good.url,
-      'ftp://elsewhere/x',
+      'ftp://me:SESAME@elsewhere/x',
+      'me:SESAME@elsewhere/x',
+      'http://me:SES/AME@elsewhere/x',
       `${origin.url}/other/good`,
     ].join('\n')
     const cwd = await newDirectory()
+    const plain = await runCli('dfget', ['--input-file=-', ...common()], { cwd: await newDirectory(), input })
+    assert.match(plain.stderr, /^dfget: USAGE: line 3: there is no origin for "ftp" URLs/m)
     const ended = await runCli('dfget', ['--input-file=-', '--json', ...common()], { cwd, input })
     assert.equal(ended.status, 10, ended.stderr)
+    assert.doesNotMatch(plain.stdout + plain.stderr + ended.stdout, /SES|AME/)
     const said = jsonLines(ended.stdout)
     const of = (name: string) => said.find(({ url }) => String(url).endsWith(name))!
+    const ofLine = (number: number) =>
+      said.find(({ message }) => String(message).startsWith(`line ${number}: `))!
     assert.deepEqual(await readdir(cwd), ['good'])
     assert.equal(of('/mixed/good').ok, true)
     assert.deepEqual([of('/mixed/absent').ok, of('/mixed/absent').code], [false, 'ORIGIN_NOT_FOUND'])
-    assert.match(String(of('//elsewhere/x').message), /^line 3: there is no origin for "ftp" URLs/)
+    assert.match(String(ofLine(3).message), /there is no origin for "ftp" URLs/)
+    assert.deepEqual(
+      [3, 4, 5].map(line => ofLine(line).url),
+      [null, null, null],
+    )
     assert.match(
       String(of('/other/good').message),
-      /^line 4: "good" is the name of the file of line 2 already/,
+      /^line 6: "good" is the name of the file of line 2 already/,
     )
     assert.equal(origin.requests.filter(request => request.path === '/other/good').length, 0)
     const { summary, ok, files, failed, failures } = said.at(-1)!
-    assert.deepEqual([summary, ok, files, failed], [true, false, 1, 3])
-    assert.deepEqual(failures, { USAGE: 2, ORIGIN_NOT_FOUND: 1 })
+    assert.deepEqual([summary, ok, files, failed], [true, false, 1, 5])
+    assert.deepEqual(failures, { USAGE: 4, ORIGIN_NOT_FOUND: 1 })
   })
 
   it('has eight on their way at once, and Ctrl-C ends them all within a second', async () => {
@@ -116,6 +127,7 @@ describe('--input-file', () => {
     [['-O', 'b'], '-O'],
     [['-o', '-'], '-o -'],
     [['--digest', `md5:${'ab'.repeat(16)}`], 'a digest'],
+    [['--content-disposition'], '--content-disposition'],
   ] as const) {
     it(`${says} does not go with it`, async () => {
       const list = await listOf(`${origin.url}/x`)

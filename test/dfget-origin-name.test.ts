@@ -61,6 +61,22 @@ describe('without -o', () => {
     assert.equal(origin.requests.length, before)
   })
 
+  it('the question is tried again, and is a part of --timeout', async () => {
+    const refusal = { status: 503, times: 2 }
+    origin.serve('/', {
+      lengthBytes: 9,
+      headers: { 'Content-Disposition': 'attachment; filename=late' },
+      refusal,
+    })
+    assert.deepEqual(await namesAfter(`${origin.url}/?again`, '--tries=5'), {
+      names: ['late'],
+      code: undefined,
+    })
+    origin.serve('/', { refusal: { status: 503 } })
+    const { code } = await namesAfter(`${origin.url}/?never`, '--tries=1000', '--timeout=2s')
+    assert.equal(code, 'DOWNLOAD_TIMEOUT')
+  })
+
   it('a name that somebody else has chosen replaces nothing', async () => {
     serve('/', 'attachment; filename=Makefile')
     const cwd = await newDirectory()

@@ -110,6 +110,17 @@ describe('-O -', () => {
     stream.child.stdout!.destroy()
   })
 
+  it('has no word of a failure among the content, however early', async () => {
+    const file = origin.serve('/stream/early-failure', { lengthBytes: 1 })
+    const config = path.join(system.directory, 'home')
+    for (const flags of [['--pattern=source', '--notbs'], [`--config=${config}`], ['--output=x']]) {
+      const stream = startStream(file, '--json', ...flags)
+      const { status, content } = await collect(stream)
+      assert.deepEqual([status, content.length], [1, 0], stream.stderr())
+      assert.equal(JSON.parse(stream.stderr()).ok, false)
+    }
+  })
+
   it('ends with the status of a wrong digest, whatever it has passed on', async () => {
     const file = origin.serve('/stream/wrong', { lengthBytes: 5 * MIB })
     const stream = startStream(file, '--md5', 'ab'.repeat(16))

@@ -35,8 +35,7 @@ describe('a target that its owner edits in place, while it is one file with the 
     peer = await system.startPeer({ clock, log })
     file = origin.serve(`/${t.name.replaceAll(/\W+/g, '-')}`, { lengthBytes: 24 * MIB + 1 })
     target = path.join(system.directory, 'target')
-    const asked = { url: file.url, headers: [], name: 'f', tag: '', digest: null, nodes: [system.node] }
-    const { run, release } = await peer.download(asked)
+    const { run, release } = await system.begin(peer, file.url)
     result = await run.done
     token = run.token
     await publish(result.path, target)

@@ -5,8 +5,9 @@ import { after, before, describe, it } from 'node:test'
 import { runLogFile } from '../src/peer/run-log.ts'
 import { parseRecords, type RunRecord } from '../src/peer/run-record.ts'
 import { residentStatus, runCli, stopResident } from './support/cli-run.ts'
-import { type OriginServer, startOriginServer } from './support/origin-server.ts'
-import { startSystem, type TestSystem } from './support/system.ts'
+import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
+import type { OriginServer } from './support/origin-server.ts'
+import type { TestSystem } from './support/system.ts'
 
 const MIB = 1024 ** 2
 
@@ -15,15 +16,9 @@ describe('dfget explain', () => {
   let system: TestSystem
   let home: string
   before(async () => {
-    origin = await startOriginServer()
-    system = await startSystem()
-    home = path.join(system.directory, 'home')
+    ;({ origin, system, home } = await startDfgetWorld({ freshMs: 0 }))
   })
-  after(async () => {
-    await stopResident(home)
-    await system.stop()
-    await origin.close()
-  })
+  after(() => stopDfgetWorld({ origin, system, home }))
 
   function download(url: string, flags: string[] = [], node = system.node) {
     const output = path.join(system.directory, 'output')
@@ -80,7 +75,9 @@ describe('dfget explain', () => {
       stdout,
       new RegExp(`^ {2}${first.address} +${first.kind} +\\S+ MiB +\\S+ MiB/s +\\d+ piece`, 'm'),
     )
-    await download(`${signed}?token=hidden-word`, ['--header', 'Authorization: Basic hidden-word'])
+    await download(`${signed}?token=hidden-word&mine=hidden-word`, [
+      ...['--filter', 'mine', '--header', 'Authorization: Basic hidden-word'],
+    ])
     assert.doesNotMatch(await readFile(runLogFile(home), 'utf8'), /hidden-word|me:pw/)
     assert.equal((await stat(runLogFile(home))).mode & 0o777, 0o600)
   })

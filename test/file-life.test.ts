@@ -43,7 +43,6 @@ describe('the files of an account', () => {
 
   const data = () => readdir(path.join(home, 'data'))
   const records = () => readdir(path.join(home, 'meta/tasks'))
-  const asked = () => ({ url: file.url, headers: [], name: 'f', tag: '', digest: null, nodes: [system.node] })
   const removals = () => log.lines.filter(line => line.message === 'unused files removed').length
   /** Time passes in steps shorter than the pause between two looks at the files, each of which is waited for. */
   const pass = async (minutes: number) => {
@@ -62,12 +61,12 @@ describe('the files of an account', () => {
 
   it('lie where the documents say: under their name and sign while they come, as .service when complete', async () => {
     file.set({ rateBytesPerSecond: 16 * MIB })
-    const { run, release } = await peer.download(asked())
+    const { run, release } = await system.begin(peer, file.url)
     await waitFor(async () => (await data()).length > 0)
-    assert.match((await data()).join(), /^f-[0-9a-f]{16}-[0-9a-f]{8}$/)
+    assert.match((await data()).join(), /^target-[0-9a-f]{16}-[0-9a-f]{8}$/)
     const { path: shared } = await run.done
     release()
-    assert.match((await data()).join(), /^f-[0-9a-f]{16}-[0-9a-f]{8}\.service$/)
+    assert.match((await data()).join(), /^target-[0-9a-f]{16}-[0-9a-f]{8}\.service$/)
     assert.equal(path.dirname(shared), path.join(home, 'data'))
     assert.deepEqual(await records(), [`${run.request.taskId}.jsonl`])
   })
@@ -92,7 +91,7 @@ describe('the files of an account', () => {
   })
 
   it('stay as long as a command waits for them or publishes them', async () => {
-    const { run, release } = await peer.download(asked())
+    const { run, release } = await system.begin(peer, file.url)
     const { path: shared } = await run.done
     await pass(10)
     assert.ok(existsSync(shared))
@@ -104,7 +103,7 @@ describe('the files of an account', () => {
   })
 
   it('stay as long as they are being uploaded, however slowly that goes', async () => {
-    const { run, release } = await peer.download(asked())
+    const { run, release } = await system.begin(peer, file.url)
     const { path: shared, taskId } = await run.done
     const { token } = run
     release()
@@ -149,7 +148,7 @@ describe('the files of an account', () => {
   describe('that are left unfinished', () => {
     beforeEach(async () => {
       file.set({ rateBytesPerSecond: 16 * MIB })
-      const { run, release } = await peer.download(asked())
+      const { run, release } = await system.begin(peer, file.url)
       await waitFor(() => run.snapshot().heldBytes > 0)
       release()
       await assert.rejects(run.done, { code: 'CANCELLED' })
@@ -197,7 +196,7 @@ describe('the files of an account', () => {
     await writeFile(path.join(own, 'letter.txt'), 'mine')
     const unfinishedRecord = path.join(home, 'meta/tasks', `${'ab'.repeat(32)}.jsonl.new`)
     await writeFile(unfinishedRecord, '{')
-    const { run, release } = await peer.download(asked())
+    const { run, release } = await system.begin(peer, file.url)
     const { path: shared } = await run.done
     clock.moveOn(55 * MINUTE_MS)
     await pass(1)

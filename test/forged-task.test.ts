@@ -159,14 +159,7 @@ describe('a supernode under attack', () => {
 
   it('gives pieces for the token of this task and generation only, and so do peers', async () => {
     const peer = await system.startPeer()
-    const { run, release } = await peer.download({
-      url: file.url,
-      headers: [],
-      name: 'file',
-      tag: '',
-      digest: null,
-      nodes: [system.node],
-    })
+    const { run, release } = await system.begin(peer, file.url)
     await run.done
     const owner = await ControlPeer.greeted(system.node)
     const layouts = [await owner.announce(announcement(file)), await owner.announce(announcement(evil))]

@@ -65,8 +65,7 @@ describe('a disk that has too little space', () => {
 
   it('has room again when a download was given up', async t => {
     const file = serve(16 * MIB)
-    const asked = { url: file.url, headers: [], name: 'f', tag: '', digest: null, nodes: [system.node] }
-    const { run, release } = await peer.download(asked)
+    const { run, release } = await system.begin(peer, file.url)
     while (run.snapshot().heldBytes === 0) await new Promise(setImmediate)
     limitDisk(t, 48 * MIB)
     const other = serve()
@@ -93,9 +92,7 @@ describe('a disk that has too little space', () => {
   it('keeps copies whose removal frees nothing, or that somebody waits for', async t => {
     const linked = await system.download(peer, serve().url)
     await link(linked.path, path.join(system.directory, 'target'))
-    const { url } = serve()
-    const asked = { url, headers: [], name: 'f', tag: '', digest: null, nodes: [system.node] }
-    const { run, release } = await peer.download(asked)
+    const { run, release } = await system.begin(peer, serve().url)
     const awaited = await run.done
     limitDisk(t, 60 * MIB)
     await assert.rejects(system.download(peer, serve().url), { code: 'DISK_FULL' })
@@ -127,8 +124,7 @@ describe('a disk that has too little space', () => {
 
   it('is asked again before an unfinished download goes on, for what that lacks', async t => {
     const file = serve(16 * MIB)
-    const asked = { url: file.url, headers: [], name: 'f', tag: '', digest: null, nodes: [system.node] }
-    const { run, release } = await peer.download(asked)
+    const { run, release } = await system.begin(peer, file.url)
     while (run.snapshot().heldBytes === 0) await new Promise(setImmediate)
     release()
     await assert.rejects(run.done, { code: 'CANCELLED' })

@@ -126,8 +126,7 @@ describe('a system that stops', () => {
     const file = origin.serve('/file', { lengthBytes: 8 * MIB, rateBytesPerSecond: 4 * MIB })
     const peer = await system.startPeer()
     const home = path.join(system.directory, 'peer-1')
-    const asked = { url: file.url, headers: [], name: 'f', tag: '', digest: null, nodes: [system.node] }
-    const { run, release } = await peer.download(asked)
+    const { run, release } = await system.begin(peer, file.url)
     while (run.snapshot().heldBytes === 0) await new Promise(setImmediate)
     release()
     await assert.rejects(run.done, { code: 'CANCELLED' })

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { chmod, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { runCli, stopResident } from './support/cli-run.ts'
+import { runCli } from './support/cli-run.ts'
+import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
 import { type OriginServer, startOriginServer } from './support/origin-server.ts'
-import { sha256OfFile, startSystem, type TestSystem } from './support/system.ts'
+import { sha256OfFile, type TestSystem } from './support/system.ts'
 
 /** Credentials from `.netrc`, on real processes. */
 
@@ -15,15 +16,11 @@ let elsewhere: OriginServer
 let system: TestSystem
 let home: string
 before(async () => {
-  origin = await startOriginServer()
+  ;({ origin, system, home } = await startDfgetWorld({ freshMs: 0 }))
   elsewhere = await startOriginServer({ host: '127.0.0.2' })
-  system = await startSystem({ freshMs: 0 })
-  home = path.join(system.directory, 'home')
 })
 after(async () => {
-  await stopResident(home)
-  await system.stop()
-  await origin.close()
+  await stopDfgetWorld({ origin, system, home })
   await elsewhere.close()
 })
 

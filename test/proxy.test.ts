@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { type CliResult, runCli, stopResident } from './support/cli-run.ts'
+import { type CliResult, runCli } from './support/cli-run.ts'
+import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
 import { type OriginServer, startOriginServer } from './support/origin-server.ts'
 import { type ProxyServer, startProxyServer } from './support/proxy-server.ts'
 import { createSelfSigned } from './support/self-signed.ts'
@@ -22,17 +23,13 @@ let system: TestSystem
 let home: string
 let authorities: string
 before(async () => {
-  origin = await startOriginServer()
+  ;({ origin, system, home } = await startDfgetWorld())
   secure = await startOriginServer({ tls: certificate })
-  system = await startSystem({ freshMs: 60_000 })
-  home = path.join(system.directory, 'home')
   authorities = path.join(system.directory, 'authorities.pem')
   await writeFile(authorities, certificate.cert)
 })
 after(async () => {
-  await stopResident(home)
-  await system.stop()
-  await origin.close()
+  await stopDfgetWorld({ origin, system, home })
   await secure.close()
 })
 

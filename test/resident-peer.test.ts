@@ -7,10 +7,12 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { askPeer } from '../src/cli/peer-process.ts'
 import { openHome } from '../src/peer/home.ts'
-import { lockHome } from '../src/peer/home-lock.ts'
+import { lockHome, lockStart } from '../src/peer/home-lock.ts'
 import { RELEASE_HEADER } from '../src/wire/local.ts'
-import { residentStatus, runCli, startCli, stopResident } from './support/cli-run.ts'
+import { failureOf, residentStatus, runCli, startCli, stopResident } from './support/cli-run.ts'
 import { type OriginServer, startOriginServer } from './support/origin-server.ts'
+import { sha256OfFile } from './support/system.ts'
+import { withTakenPort } from './support/taken-port.ts'
 
 const MIB = 1024 ** 2
 const TEST = { timeout: 60_000 }
@@ -83,6 +85,33 @@ describe('the resident peer of an account', () => {
     ] as const) {
       assert.equal((await stat(path.join(home, name))).mode & 0o777, mode, name)
     }
+  })
+
+  it('is started once by commands at the same moment, and all succeed', TEST, async () => {
+    const file = serve(MIB)
+    const outputs = ['one', 'two', 'three'].map(name => path.join(directory, name))
+    const ended = await Promise.all(outputs.map(output => get(file.url, '-o', output).ended))
+    for (const { status, stdout } of ended) assert.equal(status, 0, stdout)
+    for (const output of outputs) {
+      assert.equal(await sha256OfFile(output), await origin.contentSha256(file.path))
+    }
+    const log = await readFile(path.join(home, 'logs', 'dfclient.log'), 'utf8')
+    assert.equal(log.match(/"peer started"/g)?.length, 1, log)
+  })
+
+  it('says so where its port is taken', TEST, () =>
+    withTakenPort(async port => {
+      const { status, code, message } = failureOf(
+        await get(serve(1_000).url, '--port', String(port), '--tries=1').ended,
+      )
+      assert.deepEqual([status, code], [35, 'ADDRESS_IN_USE'])
+      assert.match(message, new RegExp(`\\b${port}\\b`))
+    }),
+  )
+
+  it('is started although there is a file in the place of its socket', TEST, async () => {
+    await writeFile((await openHome(home)).socket, 'not even a socket')
+    assert.equal((await get(serve(1_000).url).ended).status, 0)
   })
 
   it('is started although its socket is left of one that was killed', TEST, async () => {
@@ -175,6 +204,39 @@ describe('the resident peer of an account', () => {
     const before = (await residentStatus(home))!.pid
     assert.equal((await get(file.url, '--standalone').ended).status, 0)
     assert.equal((await residentStatus(home))!.pid, before)
+  })
+
+  it('that does not answer is waited for until Ctrl-C, with a peer of its own or without', TEST, async () => {
+    const opened = await openHome(home)
+    for (const [lock, flags] of [
+      [lockHome, ['--standalone']],
+      [lockStart, []],
+      [lockHome, []],
+    ] as const) {
+      const unlock = await lock(opened)
+      try {
+        const { child, ended } = get(serve(1_000).url, ...flags)
+        // Nothing that could be seen happens while it waits.
+        await delay(800)
+        const askedAt = performance.now()
+        child.kill('SIGINT')
+        assert.equal(failureOf(await ended).code, 'CANCELLED')
+        assert.ok(performance.now() - askedAt < 1_000)
+        const late = await get(serve(1_000).url, ...flags, '--timeout=500ms').ended
+        assert.equal(failureOf(late).code, 'DOWNLOAD_TIMEOUT')
+      } finally {
+        await unlock()
+      }
+    }
+  })
+
+  it('of a command that stands alone ends with it within a second of Ctrl-C', TEST, async () => {
+    const { child, ended } = get(serve(16 * MIB, 4 * MIB).url, '--standalone')
+    await until(isDownloading)
+    const askedAt = performance.now()
+    child.kill('SIGINT')
+    assert.equal(failureOf(await ended).code, 'CANCELLED')
+    assert.ok(performance.now() - askedAt < 1_000)
   })
 
   it('refuses a home that is another account’s', TEST, async t => {

@@ -108,8 +108,9 @@ describe('supernode --record', () => {
       'held',
       'bitmap',
       'lookAhead',
+      'isSeedOnly',
     ]
-    const lists = ['done', 'failed', 'released', 'slow', 'fromOrigin', 'null', 'seal']
+    const lists = ['done', 'failed', 'released', 'slow', 'fromOrigin', 'null', 'true', 'false', 'seal']
     assert.deepEqual(
       [...words].filter(word => ![...known, ...fields, ...lists].includes(word) && !/^[a-f]+$/.test(word)),
       [],

@@ -28,6 +28,7 @@ export function viewOf(settings: DfgetSettings, { url, output, home, nodes }: Sh
   }
   return reportedView(view, write, {
     url,
+    filter: settings.filter,
     output,
     workspace: home.root,
     sign: `${process.pid}-${(systemClock.wallNow() / 1000).toFixed(3)}`,

@@ -1,5 +1,6 @@
 import type { Command, Option } from 'commander'
 import { DragonflyError } from '../core/error.ts'
+import { PATTERNS } from './dfget-values.ts'
 import { nearestName } from './nearest-name.ts'
 
 /** Completion scripts for shells, written from what the command itself knows about its flags. */
@@ -22,7 +23,7 @@ type Argument = { kind: 'none' | 'file' | 'directory' | 'free' } | { kind: 'word
 function argumentOf(option: Option): Argument {
   const [, name] = /[<[]([^>\]]+)[>\]]/.exec(option.flags) ?? []
   if (name === undefined) return { kind: 'none' }
-  if (name === 'pattern') return { kind: 'words', words: ['p2p', 'cdn', 'source'] }
+  if (name === 'pattern') return { kind: 'words', words: PATTERNS }
   if (name.startsWith('file')) return { kind: 'file' }
   return { kind: name === 'directory' ? 'directory' : 'free' }
 }

@@ -1,6 +1,6 @@
+import { oneLine } from '../core/text.ts'
 import type { DfgetSettings } from './dfget-settings.ts'
 import { authorizationFor, readNetrc } from './netrc.ts'
-import { oneLine } from './progress.ts'
 
 /**
  * The header fields that the user's `.netrc` adds to the request for a URL: none where the command says itself who asks, in a header or

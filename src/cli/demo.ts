@@ -11,7 +11,7 @@ import { openHome } from '../peer/home.ts'
 import { Supernode } from '../supernode/supernode.ts'
 import type { BytesBySource, PeerStatus } from '../wire/local.ts'
 import { type DemoOrigin, startDemoOrigin } from './demo-origin.ts'
-import { askPeer } from './peer-process.ts'
+import { questionPeer } from './peer-question.ts'
 import { progressLine, shares } from './progress.ts'
 import { compileSupernodeOptions } from './supernode-options.ts'
 
@@ -152,16 +152,9 @@ async function look(peer: DemoPeer): Promise<void> {
     peer.line = peer.outcome.ok ? `100%  done in ${peer.outcome.seconds.toFixed(1)} s` : peer.outcome.message
     return
   }
-  const answer = await askPeer(await openHome(peer.home), { method: 'GET', path: '/status' }).catch(
-    () => null,
-  )
-  if (!answer) return
-  try {
-    const status = JSON.parse(Buffer.concat(await answer.toArray()).toString()) as PeerStatus
-    if (status.tasks[0]) peer.line = progressLine(status.tasks[0])
-  } catch {
-    // The peer ended while it answered; the next look will tell.
-  }
+  // A peer that ends while it answers is looked at again.
+  const status = await ask<PeerStatus>(peer, { method: 'GET', path: '/status' })
+  if (status?.tasks[0]) peer.line = progressLine(status.tasks[0])
 }
 
 function printTable(peers: readonly DemoPeer[], origin: DemoOrigin | null, supernode: Supernode): void {
@@ -194,6 +187,10 @@ content                     ${isIdentical ? 'identical everywhere' : 'DIFFERS'},
 }
 
 async function stopPeer(peer: DemoPeer): Promise<void> {
-  const answer = await askPeer(await openHome(peer.home), { method: 'POST', path: '/stop' }).catch(() => null)
-  answer?.resume()
+  await ask(peer, { method: 'POST', path: '/stop' })
+}
+
+/** Null where it does not answer. */
+async function ask<T>(peer: DemoPeer, question: { method: string; path: string }): Promise<T | null> {
+  return questionPeer<T>(await openHome(peer.home), question).catch(() => null)
 }

@@ -8,11 +8,12 @@ import { type Home, openHome } from '../peer/home.ts'
 import type { DownloadRequest } from '../wire/local.ts'
 import { viewOf } from './command-view.ts'
 import { openCredentials } from './credentials.ts'
-import type { DownloadCommand } from './dfget-download.ts'
+import type { DownloadCommand, ShownLog } from './dfget-download.ts'
 import { peerArguments } from './dfget-flags.ts'
 import type { EffectiveSettings } from './dfget-layers.ts'
 import type { DfgetSettings } from './dfget-settings.ts'
 import { checkUrl, nameFrom, STDOUT, targetPath } from './download-target.ts'
+import { persist } from './persistence.ts'
 import { silentView } from './progress.ts'
 
 /** What all downloads of a command line have in common. */
@@ -21,7 +22,7 @@ export type Plan = {
   readonly home: Home
   /** In the order in which to try them. */
   readonly nodes: readonly HostPort[]
-  readonly shownLog: string | null
+  readonly shownLog: ShownLog | null
   readonly peerArguments: readonly string[]
   /** A download without view of its own, for one URL and an absolute output. */
   commandFor(url: string, output: string): DownloadCommand
@@ -29,7 +30,7 @@ export type Plan = {
 
 /**
  * What a download needs, from the settings in force.
- * @throws DragonflyError USAGE, CONFIG_INVALID, OUTPUT_INVALID, HOME_UNUSABLE
+ * @throws DragonflyError USAGE, CONFIG_INVALID, OUTPUT_INVALID, HOME_UNUSABLE, and as `persist` where the origin is asked for a name
  */
 export async function compileCommand(
   effective: EffectiveSettings,
@@ -42,15 +43,18 @@ export async function compileCommand(
   const isAsked = given === null && (settings.contentDisposition || nameFrom(url) === null)
   if (!isAsked) targetPath(url, given)
   const plan = await compilePlan(effective, signal)
-  const output = (isAsked ? await askedOutput(plan, url, signal) : null) ?? targetPath(url, given)
-  return { ...plan.commandFor(url, output), view: viewOf(settings, { ...plan, url, output }) }
+  const asked = isAsked ? await askedOutput(plan, url, signal) : null
+  const output = asked ?? targetPath(url, given)
+  const view = viewOf(settings, { ...plan, url, output })
+  return { ...plan.commandFor(url, output), view, mayReplace: asked === null }
 }
 
 async function askedOutput({ settings, commandFor }: Plan, url: string, signal: AbortSignal) {
   // This host must not go to the origin, not even for a name.
   if (settings.notbs) return null
   const { outputFromOrigin } = await import('./origin-name.ts')
-  return outputFromOrigin(commandFor(url, STDOUT).request, signal)
+  const { request } = commandFor(url, STDOUT)
+  return persist({ tries: settings.tries, signal }, () => outputFromOrigin(request, signal))
 }
 
 /** @throws DragonflyError USAGE, CONFIG_INVALID, HOME_UNUSABLE */
@@ -58,53 +62,26 @@ export async function compilePlan(
   { settings, sources }: EffectiveSettings,
   signal: AbortSignal,
 ): Promise<Plan> {
-  const { pattern, notbs } = settings
-  if (pattern === 'source' && notbs) {
-    throw new DragonflyError('USAGE', '--pattern source reads the origin, and --notbs forbids it')
-  }
-  const nodes = pattern === 'source' ? [] : orderNodes(settings.nodes, systemRandom)
-  const { digest, md5 } = promisesOf(settings)
-  const authorities = await readAuthorities(settings.cacerts)
+  const nodes = nodesOf(settings)
+  const shared = await sharedRequest(settings, nodes)
   const credentials = await openCredentials(settings)
   const home = await openHome(settings.workHome)
-  const shared: Omit<DownloadRequest, 'url' | 'name' | 'headers'> = {
-    tag: settings.identifier,
-    digest,
-    md5,
-    filter: [...settings.filter],
-    authorities,
-    isInsecure: settings.insecure,
-    callSystem: settings.callSystem || (settings.dfdaemon ? 'dfdaemon' : ''),
-    wantsDigest: settings.json,
-    pattern: pattern === 'cdn' ? 'cdn' : 'p2p',
-    mayReadOrigin: !notbs,
-    localLimit: settings.localLimit,
-    minRate: settings.minRate,
-    proxies: {
-      http: settings.httpProxy?.href ?? null,
-      https: settings.httpsProxy?.href ?? null,
-      except: [...settings.proxyExcept],
-    },
-    nodes: nodes.map(formatHostPort),
+  if (sources.clientQueueSize !== 'default' && !settings.quiet) {
+    process.stderr.write('dfget: warning: --clientqueue has no effect; no piece waits to be written\n')
   }
-  const common = {
-    home,
-    peerArguments: peerArguments(settings, sources),
-    view: silentView,
-    isContinued: settings.continue,
-    shownLog: settings.console ? (settings.logPath ?? home.logFile) : null,
-    timeoutMs: settings.timeout,
-    tries: settings.tries,
-    signal,
+  const { json, quiet, tries } = settings
+  const shownLog = (isReserved: boolean): ShownLog | null => {
+    if (!settings.console) return null
+    return { file: settings.logPath ?? home.logFile, target: isReserved ? process.stderr : process.stdout }
   }
+  const told = peerArguments(settings, sources)
   return {
     settings,
     home,
     nodes,
-    shownLog: common.shownLog,
-    peerArguments: common.peerArguments,
+    shownLog: shownLog(json || quiet),
+    peerArguments: told,
     commandFor: (url, output) => ({
-      ...common,
       request: {
         ...shared,
         url,
@@ -116,7 +93,52 @@ export async function compilePlan(
         ...(output === STDOUT ? { lookAhead: LOOK_AHEAD } : {}),
       },
       output,
+      mayReplace: true,
+      isContinued: settings.continue,
+      home,
+      peerArguments: told,
+      view: silentView,
+      shownLog: shownLog(json || quiet || output === STDOUT),
+      tries,
+      signal,
     }),
+  }
+}
+
+/** @throws DragonflyError USAGE */
+function nodesOf({ pattern, notbs, nodes }: DfgetSettings): readonly HostPort[] {
+  if (pattern === 'source' && notbs) {
+    throw new DragonflyError('USAGE', '--pattern source reads the origin, and --notbs forbids it')
+  }
+  if (pattern === 'source') return []
+  const ordered = orderNodes(nodes, systemRandom)
+  if (ordered.length > 0) return ordered
+  throw new DragonflyError('USAGE', 'all supernodes have weight 0; --pattern source does without any')
+}
+
+/** What the resident peer is asked for, whatever the URL. @throws DragonflyError USAGE */
+async function sharedRequest(
+  settings: DfgetSettings,
+  nodes: readonly HostPort[],
+): Promise<Omit<DownloadRequest, 'url' | 'name' | 'headers'>> {
+  return {
+    tag: settings.identifier,
+    ...promisesOf(settings),
+    filter: [...settings.filter],
+    authorities: await readAuthorities(settings.cacerts),
+    isInsecure: settings.insecure,
+    callSystem: settings.callSystem || (settings.dfdaemon ? 'dfdaemon' : ''),
+    wantsDigest: settings.json,
+    pattern: settings.pattern === 'cdn' ? 'cdn' : 'p2p',
+    mayReadOrigin: !settings.notbs,
+    localLimit: settings.localLimit,
+    minRate: settings.minRate,
+    proxies: {
+      http: settings.httpProxy?.href ?? null,
+      https: settings.httpsProxy?.href ?? null,
+      except: [...settings.proxyExcept],
+    },
+    nodes: nodes.map(formatHostPort),
   }
 }
 

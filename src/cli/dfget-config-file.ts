@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { DragonflyError } from '../core/error.ts'
-import type { Layers } from './dfget-layers.ts'
+import type { Layers, Said } from './dfget-layers.ts'
 import { ROWS, SETTING_NAMES, type SettingName } from './dfget-settings.ts'
 import { nearestName } from './nearest-name.ts'
 
@@ -47,7 +47,7 @@ function settingsOf(file: string, entries: readonly Entry[]): FileSettings {
   const byKey = new Map(
     SETTING_NAMES.filter(name => !ROWS[name].isPerCommand).map(name => [ROWS[name].key, name]),
   )
-  const said = new Map<SettingName, { texts: readonly string[]; as: string }>()
+  const said = new Map<SettingName, Said>()
   for (const { key, texts, line } of entries) {
     const name = byKey.get(key)
     if (name === undefined) {

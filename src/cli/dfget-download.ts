@@ -1,5 +1,4 @@
 import type { DragonflyError } from '../core/error.ts'
-import { redactUrl } from '../core/filter-url.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import type { Home } from '../peer/home.ts'
 import type { DownloadRequest, RunResult } from '../wire/local.ts'
@@ -11,50 +10,46 @@ import { type Patience, persist } from './persistence.ts'
 import type { ProgressView } from './progress.ts'
 import { prepareOutput, publish } from './publish.ts'
 import { hasSameContent } from './same-content.ts'
+import { shownUrl } from './shown-url.ts'
 
 export type DownloadCommand = Patience & {
   readonly request: DownloadRequest
   /** Absolute, or `STDOUT`. */
   readonly output: string
+  /** False where somebody else has chosen the output's name. */
+  readonly mayReplace: boolean
   /** Whether an output that is complete already is left as it is. */
   readonly isContinued: boolean
   readonly home: Home
   /** For the resident peer, if it has to be started. */
   readonly peerArguments: readonly string[]
   readonly view: ProgressView
-  /** Whose lines are shown meanwhile: the resident peer's log, or null. */
-  readonly shownLog: string | null
+  readonly shownLog: ShownLog | null
 }
+
+/** The resident peer's log, and where its lines are shown meanwhile. */
+export type ShownLog = { readonly file: string; readonly target: NodeJS.WriteStream }
 
 /** `isKept`: the output had that very content before, and was not touched. */
 type Outcome = RunResult & { readonly isKept: boolean }
 
 /** @throws DragonflyError */
 export async function downloadFile(command: DownloadCommand): Promise<Outcome> {
-  const { request, view, output } = command
-  const stopFollowing = await showLog(
-    { ...command, isReserved: request.wantsDigest || output === STDOUT },
-    view,
-  )
+  const stopFollowing = await showLog(command.shownLog, command.view)
   try {
-    return await (output === STDOUT ? streamed(command) : written(command))
+    return await (command.output === STDOUT ? streamed(command) : written(command))
   } finally {
     await stopFollowing()
   }
 }
 
-/** `isReserved`: standard output is for something else. */
-export async function showLog(
-  { shownLog, isReserved }: { readonly shownLog: string | null; readonly isReserved?: boolean },
-  view: ProgressView,
-): Promise<() => Promise<void>> {
-  if (shownLog === null) return async () => {}
-  const target = isReserved ? process.stderr : process.stdout
+export async function showLog(shown: ShownLog | null, view: ProgressView): Promise<() => Promise<void>> {
+  if (shown === null) return async () => {}
   const write = (text: string) => {
     view.clear()
-    target.write(text)
+    shown.target.write(text)
   }
-  return followLog(shownLog, write, systemClock)
+  return followLog(shown.file, write, systemClock)
 }
 
 async function streamed(command: DownloadCommand): Promise<Outcome> {
@@ -65,7 +60,7 @@ async function streamed(command: DownloadCommand): Promise<Outcome> {
 async function written(command: DownloadCommand): Promise<Outcome> {
   const takeBack = await prepareOutput(command.output)
   try {
-    return await persist(command, signal => downloadOnce(command, signal))
+    return await persist(command, () => downloadOnce(command))
   } catch (thrown) {
     await takeBack()
     throw thrown
@@ -73,15 +68,15 @@ async function written(command: DownloadCommand): Promise<Outcome> {
 }
 
 /** Seconds count from here, so that finding the peer and publishing are in. */
-async function downloadOnce(command: DownloadCommand, signal: AbortSignal): Promise<Outcome> {
-  const { output, view } = command
+async function downloadOnce(command: DownloadCommand): Promise<Outcome> {
+  const { output, view, signal } = command
   const startedAt = systemClock.now()
   const ask = { method: 'POST', path: '/downloads', body: command.request, signal }
   const answer = await askStartedPeer(command.home, command.peerArguments, ask)
   try {
     const result = await lastEvent(answer, ({ progress }) => view.update(progress))
-    const isKept = command.isContinued && (await hasSameContent(result.path, output))
-    if (!isKept) await publish(result.path, output)
+    const isKept = command.isContinued && (await hasSameContent([result.path, output], signal))
+    if (!isKept) await publish(result.path, output, command)
     const seconds = (systemClock.now() - startedAt) / 1000
     const factor = result.boundFactor === null ? null : (result.boundFactor * seconds) / result.seconds
     return { ...result, seconds, boundFactor: factor, isKept }
@@ -90,13 +85,13 @@ async function downloadOnce(command: DownloadCommand, signal: AbortSignal): Prom
   }
 }
 
-/** The last line of `--json`. */
-export function jsonResult(command: DownloadCommand, result: RunResult): string {
+/** What `--json` says. */
+export function resultFacts(command: DownloadCommand, result: RunResult) {
   const { taskId, lengthBytes, seconds, digest, bytes, sources, retries, waitMs, boundFactor } = result
-  const url = redactUrl(command.request.url)
-  return JSON.stringify({
+  const { url, filter = [] } = command.request
+  return {
     ok: true,
-    url,
+    url: shownUrl(url, filter),
     output: command.output,
     taskId,
     lengthBytes,
@@ -107,12 +102,11 @@ export function jsonResult(command: DownloadCommand, result: RunResult): string 
     retries,
     waitMs,
     boundFactor: boundFactor === null ? null : round(boundFactor),
-  })
+  }
 }
 
-export function jsonFailure(error: DragonflyError): string {
-  const { code, message, hint } = error
-  return JSON.stringify({ ok: false, code, message, hint })
+export function failureFacts({ code, message, hint }: DragonflyError) {
+  return { ok: false, code, message, hint }
 }
 
 function round(value: number): number {

@@ -53,12 +53,14 @@ export function peerFlags(): string[] {
   )
 }
 
-/** The command line that tells a resident peer all that is not as usual. It reads no configuration of its own. */
+/** The command line that tells a resident peer all that is not as usual, but its home. It reads no configuration of its own. */
 export function peerArguments(
   settings: Readonly<Record<string, unknown>>,
   sources: Readonly<Record<string, string>>,
 ): string[] {
-  const told = SETTING_NAMES.filter(name => ROWS[name].isOfPeer && sources[name] !== 'default')
+  const told = SETTING_NAMES.filter(
+    name => ROWS[name].isOfPeer && name !== 'workHome' && sources[name] !== 'default',
+  )
   const words = told.flatMap(name => {
     const { flags, isSwitch, show } = ROWS[name]
     const flag = `--${new Option(flags).name()}`

@@ -213,7 +213,8 @@ describe('the configuration file', () => {
 it('what is in force is shown as a file that reads back as the same, with its sources and without secrets', async () => {
   const effective = compile({
     flags: {
-      url: ['https://user:SESAME@h/x?X-Amz-Signature=SESAME'],
+      url: ['https://user:SESAME@h/x?X-Amz-Signature=SESAME&key=SESAME'],
+      filter: ['key'],
       headers: ['Authorization: Bearer SESAME'],
       httpProxy: ['http://user:SESAME@proxy:1'],
       totalLimit: ['20M'],
@@ -245,7 +246,12 @@ it('what is in force is shown as a file that reads back as the same, with its so
 
 it('the resident peer is told what is not as usual, and reads nothing else', () => {
   const { settings, sources } = compile({
-    flags: { ip: ['10.0.0.1'], localLimit: ['1M'], verbose: ['true'] },
+    flags: {
+      ip: ['10.0.0.1'],
+      workHome: ['/told/by/whoever/starts/it'],
+      localLimit: ['1M'],
+      verbose: ['true'],
+    },
     environment: { DFGET_TOTAL_LIMIT: '20M', DFGET_ALIVE_TIME: '90s' },
   })
   assert.deepEqual(peerArguments(settings, sources), [

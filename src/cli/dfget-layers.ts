@@ -4,8 +4,9 @@ import { type DfgetSettings, ROWS, SETTING_NAMES, type SettingName } from './dfg
 type SettingSource = 'flag' | 'environment' | 'file' | 'default'
 
 /** What one source says of one setting. */
-type Said = {
-  readonly texts: readonly string[] /** How the source calls it, for messages. */
+export type Said = {
+  readonly texts: readonly string[]
+  /** How the source calls it, for messages. */
   readonly as: string
 }
 

@@ -21,9 +21,9 @@ export async function limitPeer(
   const limits = await questionPeer<LimitStatus>(home, { method: 'POST', path: '/limits', body: change })
   if (limits === null) throw noPeer(home)
   if (settings.json) return `${JSON.stringify(limits)}\n`
-  return `total ${shown(limits.total)}\nlocal ${shown(limits.local)}\n`
+  return `total ${limitText(limits.total)}\nlocal ${limitText(limits.local)}\n`
 }
 
-function shown(rate: number | null): string {
+export function limitText(rate: number | null): string {
   return rate === null ? 'none' : `${formatRateLimit(rate)}/s`
 }

@@ -1,18 +1,20 @@
 import path from 'node:path'
 import { formatDuration } from '../core/duration.ts'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
-import { redactUrl } from '../core/filter-url.ts'
 import { formatSize } from '../core/size.ts'
+import { oneLine } from '../core/text.ts'
 import { systemClock } from '../ops/system-clock.ts'
-import type { BytesBySource, RunResult } from '../wire/local.ts'
+import { BYTE_SOURCES, type BytesBySource, type RunResult } from '../wire/local.ts'
 import { compilePlan, type Plan } from './dfget-command.ts'
-import { downloadFile, jsonFailure, jsonResult, showLog } from './dfget-download.ts'
+import { downloadFile, failureFacts, resultFacts, showLog } from './dfget-download.ts'
 import type { EffectiveSettings } from './dfget-layers.ts'
 import type { DfgetSettings } from './dfget-settings.ts'
 import { STDOUT } from './download-target.ts'
 import { askStartedPeer } from './peer-process.ts'
-import { oneLine, shares, silentView, summaryLine } from './progress.ts'
+import { persist, withinTime } from './persistence.ts'
+import { shares, silentView, summaryLine } from './progress.ts'
 import { reportError } from './report-error.ts'
+import { shownUrl } from './shown-url.ts'
 import { type ListedUrl, parseUrlList, readUrlList } from './url-list.ts'
 
 /** Downloads on their way at once; the rest waits. */
@@ -32,12 +34,9 @@ export async function downloadList(effective: EffectiveSettings, signal: AbortSi
   const plan = await compilePlan(effective, signal)
   const startedAt = systemClock.now()
   const summary = new Summary()
-  const stopFollowing = await showLog(
-    { shownLog: plan.shownLog, isReserved: settings.json || settings.quiet },
-    silentView,
-  )
+  const stopFollowing = await showLog(plan.shownLog, silentView)
   try {
-    await startOnce(plan)
+    await persist({ tries: settings.tries, signal }, () => startFirst(plan, signal))
     await inParallel(listed, async entry => {
       const ended = await downloadOne(plan, entry, signal)
       summary.add(ended)
@@ -52,14 +51,15 @@ export async function downloadList(effective: EffectiveSettings, signal: AbortSi
   return summary.exitStatus
 }
 
-/** All go through one resident peer; were each to find none, each would start one. */
-async function startOnce({ home, peerArguments }: Plan): Promise<void> {
-  const answer = await askStartedPeer(home, peerArguments, { method: 'GET', path: '/status' })
+/** A peer that cannot be started is one failure, and not one of each line. */
+async function startFirst({ home, peerArguments }: Plan, signal: AbortSignal): Promise<void> {
+  const answer = await askStartedPeer(home, peerArguments, { method: 'GET', path: '/status', signal })
   answer.resume()
 }
 
 /** Absolute. @throws DragonflyError USAGE for settings that are of one download and not of many */
-function directoryOf({ url, output, outputDocument, md5, digest }: DfgetSettings): string {
+function directoryOf(settings: DfgetSettings): string {
+  const { url, output, outputDocument, md5, digest, contentDisposition } = settings
   const refuse = (what: string): never => {
     throw new DragonflyError('USAGE', `${what} is for one URL, and --input-file names many`)
   }
@@ -67,14 +67,16 @@ function directoryOf({ url, output, outputDocument, md5, digest }: DfgetSettings
   if (outputDocument !== null) refuse('-O')
   if (output === STDOUT) refuse('-o -')
   if (md5 !== null || digest.length > 0) refuse('a digest')
+  if (contentDisposition) refuse('--content-disposition')
   return path.resolve(output ?? '.')
 }
 
 async function downloadOne(plan: Plan, entry: ListedUrl, signal: AbortSignal): Promise<Ended> {
   try {
     if (entry.refusal !== null) throw entry.refusal
-    if (signal.aborted) throw new DragonflyError('CANCELLED', 'the command was interrupted')
-    return { result: await downloadFile({ ...plan.commandFor(entry.url, entry.output), shownLog: null }) }
+    const command = { ...plan.commandFor(entry.url, entry.output), shownLog: null }
+    const download = (inTime: AbortSignal) => downloadFile({ ...command, signal: inTime })
+    return { result: await withinTime(plan.settings.timeout, signal, download) }
   } catch (thrown) {
     return { error: toDragonflyError(thrown) }
   }
@@ -90,20 +92,21 @@ async function inParallel<T>(all: readonly T[], work: (one: T) => Promise<void>)
 }
 
 function tell({ settings, commandFor }: Plan, { url, output }: ListedUrl, ended: Ended): void {
-  const { json, quiet } = settings
+  const { json, quiet, filter } = settings
   if ('result' in ended) {
-    if (json) process.stdout.write(`${jsonResult(commandFor(url, output!), ended.result)}\n`)
+    if (json)
+      process.stdout.write(`${JSON.stringify(resultFacts(commandFor(url!, output!), ended.result))}\n`)
     else if (!quiet) process.stdout.write(`${summaryLine(ended.result, output!)}\n`)
     return
   }
   const { error } = ended
-  const shown = redactUrl(url)
+  const shown = url === null ? null : shownUrl(url, filter)
   if (json) {
-    const { ok, ...rest } = JSON.parse(jsonFailure(error))
+    const { ok, ...rest } = failureFacts(error)
     process.stdout.write(`${JSON.stringify({ ok, url: shown, output, ...rest })}\n`)
   } else {
-    const told = new DragonflyError(error.code, `${oneLine(shown)}: ${error.message}`, { cause: error })
-    reportError('dfget', told)
+    const subject = shown === null ? '' : `${oneLine(shown)}: `
+    reportError('dfget', new DragonflyError(error.code, `${subject}${error.message}`, { cause: error }))
   }
 }
 
@@ -125,9 +128,7 @@ class Summary {
     const { lengthBytes, bytes } = ended.result
     this.#files++
     this.#lengthBytes += lengthBytes
-    for (const source of ['origin', 'supernode', 'peers', 'local'] as const) {
-      this.#bytes[source] += bytes[source]
-    }
+    for (const source of BYTE_SOURCES) this.#bytes[source] += bytes[source]
   }
 
   json(seconds: number): string {

@@ -1,11 +1,11 @@
 import { sleep } from '../core/clock.ts'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
-import { formatRateLimit } from '../core/rate.ts'
 import { formatSize } from '../core/size.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { type Home, openHome } from '../peer/home.ts'
 import { lockHome } from '../peer/home-lock.ts'
 import type { PeerStatus, RunSnapshot } from '../wire/local.ts'
+import { limitText } from './dfget-limit.ts'
 import type { DfgetSettings } from './dfget-settings.ts'
 import { noPeer, questionPeer } from './peer-question.ts'
 
@@ -21,12 +21,11 @@ export async function describePeer(settings: DfgetSettings): Promise<string> {
   if (status === null) throw noPeer(home)
   if (settings.json) return `${JSON.stringify({ home: home.root, ...status })}\n`
   const { version, pid, uploadPort, sentBytes, isFinishing, limits, tasks } = status
-  const rate = (limit: number | null) => (limit === null ? 'none' : `${formatRateLimit(limit)}/s`)
   return [
     `resident peer ${version}, process ${pid}${isFinishing ? ', about to end' : ''}`,
     `home ${home.root}`,
     `sends on port ${uploadPort}, ${formatSize(sentBytes)} sent`,
-    `limits total ${rate(limits.total)}, local ${rate(limits.local)}`,
+    `limits total ${limitText(limits.total)}, local ${limitText(limits.local)}`,
     `tasks ${tasks.length}`,
     ...tasks.map(taskLine),
     '',

@@ -1,5 +1,5 @@
 import { closeSync, writeSync } from 'node:fs'
-import { DragonflyError, toDragonflyError } from '../core/error.ts'
+import { toDragonflyError } from '../core/error.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { type Home, openHome } from '../peer/home.ts'
 import { lockHome } from '../peer/home-lock.ts'
@@ -14,21 +14,31 @@ const READY_DESCRIPTOR = 3
 
 /** Runs the resident peer until it is told to stop or has been idle long enough. */
 export async function servePeer(settings: DfgetSettings): Promise<void> {
-  const home = await openHome(settings.workHome)
-  let unlock: () => Promise<void>
   try {
-    unlock = await lockHome(home)
-  } catch (thrown) {
-    return tellStarter('ALREADY_RUNNING', toDragonflyError(thrown).message)
-  }
-  try {
-    await serveLocked(home, settings)
+    const home = await openHome(settings.workHome)
+    const unlock = await lockUnlessRunning(home)
+    if (unlock === null) return
+    try {
+      await serveLocked(home, settings)
+    } finally {
+      await unlock()
+    }
   } catch (thrown) {
     const { code, message } = toDragonflyError(thrown)
     tellStarter(code, message)
     throw thrown
-  } finally {
-    await unlock()
+  }
+}
+
+/** Null where whoever started us knows now that another peer holds the home. */
+async function lockUnlessRunning(home: Home): Promise<(() => Promise<void>) | null> {
+  try {
+    return await lockHome(home)
+  } catch (thrown) {
+    const { code, message } = toDragonflyError(thrown)
+    if (code !== 'ADDRESS_IN_USE') throw thrown
+    if (!tellStarter('ALREADY_RUNNING', message)) throw thrown
+    return null
   }
 }
 
@@ -36,7 +46,7 @@ async function serveLocked(home: Home, settings: DfgetSettings): Promise<void> {
   const { promise: stopped, resolve: stop } = Promise.withResolvers<string>()
   const { peer, close } = await openHomePeer(home, settings, () => stop('asked to'))
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal))
-  tellStarter('OK', '')
+  if (!tellStarter('OK', '')) process.stdout.write('dfget server is ready\n')
   const cancelWatch = settings.aliveTime === null ? () => {} : stopWhenIdle(peer, settings.aliveTime, stop)
   const reason = await stopped
   cancelWatch()
@@ -62,13 +72,13 @@ function stopWhenIdle(peer: Peer, aliveMs: number, stop: (reason: string) => voi
   return () => cancel()
 }
 
-/** Nobody listens where a person started us in the foreground. */
-function tellStarter(code: string, message: string): void {
+/** False where nobody listens, since a person started us in the foreground. */
+function tellStarter(code: string, message: string): boolean {
   try {
     writeSync(READY_DESCRIPTOR, `${JSON.stringify({ code, message })}\n`)
     closeSync(READY_DESCRIPTOR)
+    return true
   } catch {
-    if (code === 'ALREADY_RUNNING') throw new DragonflyError('ADDRESS_IN_USE', message)
-    if (code === 'OK') process.stdout.write('dfget server is ready\n')
+    return false
   }
 }

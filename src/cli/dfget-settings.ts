@@ -146,10 +146,14 @@ const SETTINGS = named({
       fallback: null,
     },
   ),
-  clientQueueSize: value('--clientqueue <count>', 'pieces that may wait to be written (default: 6)', {
-    parse: parseCount(1, 1024),
-    fallback: 6,
-  }),
+  clientQueueSize: value(
+    '--clientqueue <count>',
+    'taken for the sake of dfget 1.x, without effect: no piece waits to be written',
+    {
+      parse: parseCount(1, 1024),
+      fallback: 6,
+    },
+  ),
   timeout: value('-e, --timeout <duration>', 'for the whole download, e.g. 3m0s; 0 is none (default: none)', {
     parse: parseTimeout,
     fallback: null,

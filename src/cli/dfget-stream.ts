@@ -17,14 +17,11 @@ const BLOCK_BYTES = 256 * 1024
  */
 export async function streamDownload(command: DownloadCommand, sink: Writable): Promise<RunResult> {
   const passage = new Passage(sink)
-  return persist(command, signal => streamOnce(command, passage, signal))
+  return persist(command, () => streamOnce(command, passage))
 }
 
-async function streamOnce(
-  command: DownloadCommand,
-  passage: Passage,
-  signal: AbortSignal,
-): Promise<RunResult> {
+async function streamOnce(command: DownloadCommand, passage: Passage): Promise<RunResult> {
+  const { signal } = command
   const startedAt = systemClock.now()
   const ask = { method: 'POST', path: '/downloads', body: command.request, signal }
   const answer = await askStartedPeer(command.home, command.peerArguments, ask)

@@ -3,6 +3,8 @@ import type { Digest } from '../core/digest.ts'
 import { parseDigest } from '../core/digest.ts'
 import { parseDuration } from '../core/duration.ts'
 import { DragonflyError } from '../core/error.ts'
+import { hasControlCharacter } from '../core/text.ts'
+import { isFieldName, isFieldValue } from '../wire/http-field.ts'
 
 /** How the values of dfget's settings are written. All parsers throw DragonflyError USAGE. */
 
@@ -36,13 +38,11 @@ export type Header = readonly [name: string, value: string]
 export function parseHeader(text: string): Header {
   const colon = text.indexOf(':')
   const name = text.slice(0, Math.max(colon, 0)).trim()
-  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) {
+  if (!isFieldName(name)) {
     throw new DragonflyError('USAGE', "a header is written 'Name: value'")
   }
   const given = text.slice(colon + 1).trim()
-  // What a line of HTTP cannot carry (RFC 9110, section 5.5); a line break would begin another header.
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there
-  if (/[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/.test(given)) {
+  if (!isFieldValue(given)) {
     throw new DragonflyError(
       'USAGE',
       `the value of header "${name}" holds a line break or another character that is not allowed`,
@@ -53,10 +53,10 @@ export function parseHeader(text: string): Header {
 
 export function parseFilterName(text: string): string {
   const name = text.trim()
-  if (name.length > 256 || /[=#\s]/.test(name) || hasControl(name)) {
+  if (name.length > 256 || /[=#\s]/.test(name) || hasControlCharacter(name)) {
     throw new DragonflyError(
       'USAGE',
-      `"${text}" is not the name of a query parameter; write them like key&sign`,
+      'a filter is names of query parameters, without their values; write them like key&sign',
     )
   }
   return name
@@ -64,7 +64,7 @@ export function parseFilterName(text: string): string {
 
 /** Free text of one line, for labels. */
 export function parseLabel(text: string): string {
-  if (text.length <= 256 && !hasControl(text)) return text
+  if (text.length <= 256 && !hasControlCharacter(text)) return text
   throw new DragonflyError('USAGE', 'a label has at most 256 characters, and no line break among them')
 }
 
@@ -95,11 +95,13 @@ export function parseCount(min: number, max: number): (text: string) => number {
   }
 }
 
-type Pattern = 'p2p' | 'cdn' | 'source'
+export const PATTERNS = ['p2p', 'cdn', 'source'] as const
+
+type Pattern = (typeof PATTERNS)[number]
 
 export function parsePattern(text: string): Pattern {
-  const pattern = text.toLowerCase()
-  if (pattern === 'p2p' || pattern === 'cdn' || pattern === 'source') return pattern
+  const pattern = PATTERNS.find(known => known === text.toLowerCase())
+  if (pattern !== undefined) return pattern
   throw new DragonflyError('USAGE', `"${text}" is not a pattern; there are p2p, cdn and source`)
 }
 
@@ -109,9 +111,4 @@ export function parseProxy(text: string): URL {
   if (url !== null && (url.protocol === 'http:' || url.protocol === 'https:') && url.hostname !== '')
     return url
   throw new DragonflyError('USAGE', 'a proxy is written http://host:port')
-}
-
-function hasControl(text: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  return /[\x00-\x1f\x7f]/.test(text)
 }

@@ -1,15 +1,17 @@
 import { Command } from 'commander'
 import { toDragonflyError } from '../core/error.ts'
+import { oneLine } from '../core/text.ts'
 import { VERSION } from '../ops/version.ts'
 import { compileCommand } from './dfget-command.ts'
 import { readConfigFile } from './dfget-config-file.ts'
-import { type DownloadCommand, downloadFile, jsonFailure, jsonResult } from './dfget-download.ts'
+import { downloadFile, failureFacts, resultFacts } from './dfget-download.ts'
 import { addSettingFlags, flagsOf, peerFlags, plainSwitches } from './dfget-flags.ts'
 import { compileSettings, type EffectiveSettings } from './dfget-layers.ts'
 import type { DfgetSettings } from './dfget-settings.ts'
 import { STDOUT } from './download-target.ts'
 import { runCommand } from './flags.ts'
-import { oneLine } from './progress.ts'
+import { interrupted, withinTime } from './persistence.ts'
+import { silentView } from './progress.ts'
 import { reportError } from './report-error.ts'
 
 /** dfget: a wget-like command whose bytes come from the swarm. */
@@ -85,51 +87,58 @@ async function effectiveSettings(): Promise<EffectiveSettings> {
 
 async function download(): Promise<void> {
   const controller = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort())
+  const onStop = () => controller.abort(interrupted())
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onStop)
   let isJson = command.getOptionValue('json') === true
-  let request: DownloadCommand | null = null
+  let view = silentView
+  const sayFacts = (facts: object) => {
+    ;(isStreamed() ? process.stderr : process.stdout).write(`${JSON.stringify(facts)}\n`)
+  }
   try {
     const effective = await effectiveSettings()
     const { settings } = effective
     isJson = settings.json
     if (settings.inputFile !== null) {
       const { downloadList } = await import('./dfget-list.ts')
-      process.exitCode = await withPeer(settings, controller, () =>
-        downloadList(effective, controller.signal),
-      )
+      const { signal } = controller
+      const list = () => downloadList(effective, signal)
+      process.exitCode = await withPeer(settings, { signal, onStop }, list)
       return
     }
-    const one = await compileCommand(effective, controller.signal)
-    request = one
-    const outcome = await withPeer(settings, controller, () => downloadFile(one))
-    request.view.finish(outcome, request.output)
-    if (isJson) resultStream(request).write(`${jsonResult(request, outcome)}\n`)
-    else if (outcome.isKept && !settings.quiet) {
-      process.stdout.write(`${oneLine(request.output)} was complete already, and is as it was\n`)
-    }
+    await withinTime(settings.timeout, controller.signal, async signal => {
+      const one = await compileCommand(effective, signal)
+      view = one.view
+      const outcome = await withPeer(settings, { signal, onStop }, () => downloadFile(one))
+      view.finish(outcome, one.output)
+      if (isJson) sayFacts(resultFacts(one, outcome))
+      else if (outcome.isKept && !settings.quiet) {
+        process.stdout.write(`${oneLine(one.output)} was complete already, and is as it was\n`)
+      }
+    })
   } catch (thrown) {
     const error = toDragonflyError(thrown)
-    request?.view.fail(error)
-    if (isJson) resultStream(request).write(`${jsonFailure(error)}\n`)
+    view.fail(error)
+    if (isJson) sayFacts(failureFacts(error))
     process.exitCode = isJson ? error.exitStatus : reportError('dfget', error)
     // What a reader who has stopped has not taken would keep us.
-    if (request?.output === STDOUT) process.exit()
+    if (isStreamed()) process.exit()
   }
+}
+
+/** Where the content goes to standard output, nothing else does. Only flags say so. */
+function isStreamed(): boolean {
+  const { output, outputDocument } = flagsOf(command)
+  return [output, outputDocument].some(given => given?.at(-1) === STDOUT)
 }
 
 async function withPeer<T>(
   settings: DfgetSettings,
-  controller: AbortController,
+  how: { readonly signal: AbortSignal; onStop(): void },
   action: () => Promise<T>,
 ): Promise<T> {
   if (!settings.standalone) return action()
   const { withOwnPeer } = await import('./standalone.ts')
-  return withOwnPeer(settings, () => controller.abort(), action)
-}
-
-/** Where the content goes to standard output, nothing else does. */
-function resultStream(request: DownloadCommand | null): NodeJS.WriteStream {
-  return request?.output === STDOUT ? process.stderr : process.stdout
+  return withOwnPeer(settings, how, action)
 }
 
 try {

@@ -1,5 +1,6 @@
 import path from 'node:path'
 import { DragonflyError } from '../core/error.ts'
+import { hasControlCharacter } from '../core/text.ts'
 
 /** What a command wants and where to: checked before anything is started. All throw DragonflyError USAGE or OUTPUT_INVALID. */
 
@@ -13,13 +14,12 @@ export function checkUrl(url: string): string {
   }
   if (url.length > URL_CHARACTERS_MAX)
     refuse(`the URL has ${url.length} characters; ${URL_CHARACTERS_MAX} are the most`)
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there
-  if (/[\x00-\x1f\x7f]/.test(url)) refuse('the URL holds a control character')
+  if (hasControlCharacter(url)) refuse('the URL holds a control character')
   const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url) ?? []
   if (scheme === undefined) refuse('the URL has no scheme; write it like http://host/file')
   if (!/^https?$/i.test(scheme)) refuse(`there is no origin for "${scheme}" URLs; there are http and https`)
   // The standard's parser would take the path's first part for the host.
-  const isHostless = /^[a-z]+:\/\/\//i.test(url)
+  const isHostless = /^[a-z]+:\/\/[\\/]/i.test(url)
   if (isHostless || !URL.canParse(url)) refuse('the URL is not a valid http or https URL')
   return url
 }

@@ -1,10 +1,11 @@
 import { formatDuration } from '../core/duration.ts'
 import { ERROR_TABLE } from '../core/error.ts'
 import { formatSize } from '../core/size.ts'
+import { oneLine } from '../core/text.ts'
 import { calendarTime } from '../ops/system-clock.ts'
 import type { RunRecord } from '../peer/run-record.ts'
 import { TIME_REASONS, type TimeReason } from '../peer/run-times.ts'
-import { oneLine } from './progress.ts'
+import { BYTE_SOURCES, totalBytes } from '../wire/local.ts'
 
 /** A recorded download as a person reads it. */
 
@@ -67,10 +68,9 @@ function head(record: RunRecord): string[] {
 }
 
 function bytesBySource({ bytes }: RunRecord): string {
-  const total = bytes.origin + bytes.supernode + bytes.peers + bytes.local
+  const total = totalBytes(bytes)
   if (total === 0) return 'none'
-  return (['peers', 'supernode', 'origin', 'local'] as const)
-    .filter(from => bytes[from] > 0)
+  return BYTE_SOURCES.filter(from => bytes[from] > 0)
     .map(from => `${from} ${formatSize(bytes[from])} (${percent(bytes[from], total)})`)
     .join(', ')
 }

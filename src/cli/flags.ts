@@ -1,5 +1,5 @@
 import { type Command, CommanderError, InvalidArgumentError } from 'commander'
-import { DragonflyError, toDragonflyError } from '../core/error.ts'
+import { toDragonflyError } from '../core/error.ts'
 
 /** Turns one of core's parsers into a flag's, so that a bad value is reported like every other usage error. */
 export function flagValue<T>(parse: (text: string) => T): (text: string) => T {
@@ -12,17 +12,14 @@ export function flagValue<T>(parse: (text: string) => T): (text: string) => T {
   }
 }
 
-export const portFlag = flagValue(text => {
-  const port = Number(text)
-  if (!/^\d{1,5}$/.test(text) || port > 65_535)
-    throw new DragonflyError('USAGE', 'a port is a number up to 65535')
-  return port
-})
-
 /** Parses the command line, runs what it names, and returns the exit status. */
 export async function runCommand(command: Command, argv: readonly string[]): Promise<number> {
-  command.exitOverride().showHelpAfterError('(--help shows the flags)')
-  for (const sub of command.commands) sub.exitOverride().showHelpAfterError('(--help shows the flags)')
+  for (const one of [command, ...command.commands]) {
+    one
+      .exitOverride()
+      .showHelpAfterError('(--help shows the flags)')
+      .configureOutput({ outputError: (text, write) => write(withoutValues(text)) })
+  }
   try {
     await command.parseAsync(argv)
     return Number(process.exitCode ?? 0)
@@ -30,4 +27,12 @@ export async function runCommand(command: Command, argv: readonly string[]): Pro
     if (thrown instanceof CommanderError) return thrown.exitCode
     throw thrown
   }
+}
+
+/** Commander repeats what it refuses, and that may be a secret: the value of a flag, also of one that nobody knows, or a word too many. */
+function withoutValues(text: string): string {
+  return text
+    .replace(/^(error: option '[^']*') argument '.*' is invalid\. /s, '$1: ')
+    .replace(/^(error: unknown option '(?:-[^-']|--[^'=]*)).*'/s, "$1'")
+    .replace(/^(error: too many arguments[^.]*\. Expected \d+ arguments? but got \d+): .*\n/s, '$1.\n')
 }

@@ -1,4 +1,4 @@
-import { toDragonflyError } from '../core/error.ts'
+import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import { type Log, openLog } from '../ops/log.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { systemRandom } from '../ops/system-random.ts'
@@ -21,7 +21,7 @@ type HomePeer = {
 /**
  * Whoever calls holds the home's lock until the peer is closed.
  * @param onStop a command asks for the end
- * @throws DragonflyError ADDRESS_IN_USE, DISK_ERROR
+ * @throws DragonflyError ADDRESS_IN_USE, DISK_ERROR, HOME_UNUSABLE
  */
 export async function openHomePeer(
   home: Home,
@@ -31,13 +31,22 @@ export async function openHomePeer(
   const logFile = settings.logPath ?? home.logFile
   const limits = { maxBytes: settings.logMaxSize * 1024 ** 2, backups: settings.logMaxBackups }
   await putLogAside(logFile, limits).catch(() => {})
-  const log = openLog(logFile, settings.verbose ? 'debug' : 'info')
+  const log = openLogFile(logFile, settings.verbose)
   try {
     return await openLogged(home, settings, { log, onStop })
   } catch (thrown) {
     const { code, message } = toDragonflyError(thrown)
     log.error({ code, cause: message }, 'peer not started')
     throw thrown
+  }
+}
+
+function openLogFile(file: string, isVerbose: boolean): Log {
+  try {
+    return openLog(file, isVerbose ? 'debug' : 'info')
+  } catch (cause) {
+    const { message } = cause as Error
+    throw new DragonflyError('DISK_ERROR', `the log ${file} cannot be written: ${message}`, { cause })
   }
 }
 
@@ -58,9 +67,10 @@ async function openLogged(
     log,
   })
   const local = { peer, socketPath: home.socket, clock: systemClock, log, onStop }
-  const closeLocal = await startLocalServer(local).catch(async thrown => {
+  const closeLocal = await startLocalServer(local).catch(async cause => {
     await peer.stop()
-    throw thrown
+    const said = `${home.socket} cannot be listened on: ${cause.message}`
+    throw new DragonflyError('HOME_UNUSABLE', said, { cause })
   })
   log.info({ version: VERSION, pid: process.pid, uploadPort: peer.uploadPort }, 'peer started')
   return {

@@ -49,7 +49,8 @@ function report(hasNodes = true) {
       said += text
     },
     {
-      url: 'http://user:SESAME@h/small.txt?X-Amz-Signature=SESAME',
+      url: 'http://user:SESAME@h/small.txt?X-Amz-Signature=SESAME&key=SESAME',
+      filter: ['key'],
       output: '/tmp/a\nb.txt',
       workspace: '/home/me/.small-dragonfly',
       sign: '22485-1795346122.875',

@@ -1,14 +1,16 @@
 import { type DragonflyError, type ErrorCode, toDragonflyError } from '../core/error.ts'
-import { redactUrl } from '../core/filter-url.ts'
+import { oneLine } from '../core/text.ts'
 import { calendarTime } from '../ops/system-clock.ts'
 import { VERSION } from '../ops/version.ts'
 import type { RunResult, RunSnapshot } from '../wire/local.ts'
-import { oneLine, type ProgressView } from './progress.ts'
+import type { ProgressView } from './progress.ts'
+import { shownUrl } from './shown-url.ts'
 
 /** The lines that dfget 1.x wrote, which scripts and people look for. */
 
 type ReportFacts = {
   readonly url: string
+  readonly filter: readonly string[]
   readonly output: string
   /** The home directory. */
   readonly workspace: string
@@ -55,7 +57,7 @@ export function reportedView(
     } else say(`start download ${baseName(facts.output)} from the source station`)
   }
   const seconds = () => ((facts.now() - startedAt) / 1000).toFixed(3)
-  say(`--${calendarTime(facts.wallNow())}--  ${redactUrl(facts.url)}`)
+  say(`--${calendarTime(facts.wallNow())}--  ${shownUrl(facts.url, facts.filter)}`)
   say(`dfget version:${VERSION}`)
   say(`workspace:${facts.workspace}`)
   say(`sign:${facts.sign}`)

@@ -61,3 +61,17 @@ test('a log beyond its length is put aside, and so many are kept', async t => {
   await putLogAside(file, { maxBytes: 1, backups: 0 })
   assert.deepEqual((await readdir(path.dirname(file))).sort(), ['log.1', 'log.2'])
 })
+
+test('a line cannot draw on the terminal, and a log that cannot be read ends nothing', async t => {
+  const file = await scratch(t)
+  const clock = new FakeClock()
+  let said = ''
+  const write = (text: string) => {
+    said += text
+  }
+  const stop = await followLog(file, write, clock)
+  await appendFile(file, '{"m":"\x1b[2J\x9b\r"}\nnext\n')
+  await stop()
+  assert.equal(said, '{"m":"?[2J??"}\nnext\n')
+  await (await followLog(path.dirname(file), write, clock))()
+})

@@ -1,10 +1,14 @@
 import { open, stat } from 'node:fs/promises'
 import type { Clock } from '../core/clock.ts'
+import { oneLine } from '../core/text.ts'
 
 const LOOK_EVERY_MS = 200
 const BLOCK_BYTES = 256 * 1024
 
-/** Passes on the lines that are added to a log from now on, until the returned function is called; that one passes on the last of them. */
+/**
+ * Passes on the lines that are added to a log from now on, until the returned function is called; that one passes on the last of them. A
+ * log that cannot be read says nothing.
+ */
 export async function followLog(
   file: string,
   write: (text: string) => void,
@@ -14,7 +18,7 @@ export async function followLog(
   let rest = Buffer.alloc(0)
   let cancel = () => {}
   let isOver = false
-  const look = async () => {
+  const readOn = async () => {
     // A log that was put aside begins anew.
     if ((await lengthOf(file)) < position) position = 0
     const handle = await open(file).catch(() => null)
@@ -26,13 +30,14 @@ export async function followLog(
         position += bytesRead
         rest = Buffer.concat([rest, buffer.subarray(0, bytesRead)])
         const end = rest.lastIndexOf(0x0a) + 1
-        if (end > 0) write(rest.toString('utf8', 0, end))
+        if (end > 0) write(rest.toString('utf8', 0, end).split('\n').map(oneLine).join('\n'))
         rest = rest.subarray(end)
       }
     } finally {
       await handle.close()
     }
   }
+  const look = () => readOn().catch(() => {})
   let looking = Promise.resolve()
   const again = () => {
     if (isOver) return

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { DragonflyError } from '../core/error.ts'
 import { systemClock } from '../ops/system-clock.ts'
+import { userAgentOf } from '../ops/version.ts'
 import { nameOfDisposition } from '../origin/content-disposition.ts'
 import { createOrigins } from '../origin/origin.ts'
 import { taskRequestOf } from '../peer/task-request.ts'
@@ -20,7 +21,11 @@ export async function outputFromOrigin(
 ): Promise<string | null> {
   const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest()
   const { url, headers, proxies } = taskRequestOf(request, sha256)
-  const origins = createOrigins({ clock: systemClock, timeouts: ORIGIN_TIMEOUTS })
+  const origins = createOrigins({
+    clock: systemClock,
+    timeouts: ORIGIN_TIMEOUTS,
+    userAgent: userAgentOf('dfget'),
+  })
   const { contentDisposition } = await origins.probe({ url, headers, proxies, signal })
   const name = contentDisposition ? nameOfDisposition(contentDisposition) : null
   if (name === null) return null

@@ -1,9 +1,13 @@
 import { createSocket } from 'node:dgram'
-import { isIPv6 } from 'node:net'
+import { isIP, isIPv6 } from 'node:net'
 import type { HostPort } from '../core/host-port.ts'
 
-/** This host's address on the way to another one, as its routes say; nothing is sent. Empty where there is no way. */
+/**
+ * This host's address on the way to another one, as its routes say; nothing is sent. Empty where there is no way, and for a name, which
+ * would have to be asked for.
+ */
 export function ownAddressTowards({ host, port }: HostPort): Promise<string> {
+  if (isIP(host) === 0) return Promise.resolve('')
   return new Promise(resolve => {
     const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
     socket.unref()

@@ -31,12 +31,25 @@ async function readEvents(
       refusal += line
       continue
     }
-    const event = JSON.parse(line) as LocalEvent
+    const event = parseSaid(line) as LocalEvent
     if (event.event === 'progress') onProgress(event)
     else if (event.event === 'complete') return event.result
     else throw new DragonflyError(event.code, event.message)
   }
   if (refusal === '') throw new DragonflyError('PEER_LOST', 'the resident peer ended during the download')
-  const { code, message } = JSON.parse(refusal)
-  throw new DragonflyError(isErrorCode(code) ? code : 'INTERNAL', message)
+  throw refusalOf(parseSaid(refusal))
+}
+
+/** @throws DragonflyError PEER_LOST where it is only the beginning of what was to be said */
+export function parseSaid(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new DragonflyError('PEER_LOST', 'the resident peer ended in the middle of a word', { cause })
+  }
+}
+
+export function refusalOf(said: unknown): DragonflyError {
+  const { code, message } = said as { code: unknown; message: string }
+  return new DragonflyError(isErrorCode(code) ? code : 'INTERNAL', message)
 }

@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { open } from 'node:fs/promises'
 import { Agent, type IncomingMessage, request } from 'node:http'
+import type { Readable } from 'node:stream'
 import { sleep } from '../core/clock.ts'
 import { DragonflyError, ERROR_TABLE, isErrorCode, toDragonflyError } from '../core/error.ts'
 import { systemClock } from '../ops/system-clock.ts'
@@ -15,17 +16,16 @@ import { RELEASE_HEADER } from '../wire/local.ts'
 const START_MS = 30_000
 const LOOK_AGAIN_MS = 50
 
+type Ask = {
+  method: string
+  path: string
+  body?: unknown
+  headers?: Record<string, string>
+  signal?: AbortSignal
+}
+
 /** Sends one request over the peer's socket; null where nobody listens there. */
-export function askPeer(
-  home: Home,
-  ask: {
-    method: string
-    path: string
-    body?: unknown
-    headers?: Record<string, string>
-    signal?: AbortSignal
-  },
-): Promise<IncomingMessage | null> {
+export function askPeer(home: Home, ask: Ask): Promise<IncomingMessage | null> {
   return new Promise((resolve, reject) => {
     const outgoing = request({
       socketPath: home.socket,
@@ -43,6 +43,7 @@ export function askPeer(
     outgoing.once('response', resolve)
     outgoing.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(null)
+      else if (ask.signal?.aborted) reject(ask.signal.reason)
       else
         reject(
           new DragonflyError('PEER_LOST', `the resident peer broke off: ${error.message}`, { cause: error }),
@@ -56,7 +57,7 @@ export function askPeer(
 export async function askStartedPeer(
   home: Home,
   peerArguments: readonly string[],
-  ask: Parameters<typeof askPeer>[1],
+  ask: Ask,
 ): Promise<IncomingMessage> {
   let deadline = systemClock.now() + START_MS
   for (;;) {
@@ -71,7 +72,9 @@ export async function askStartedPeer(
     if (systemClock.now() > deadline) {
       throw new DragonflyError('PEER_NOT_STARTED', `the resident peer of ${home.root} does not answer`)
     }
-    if (!(await startInTurn(home, peerArguments))) await sleep(systemClock, LOOK_AGAIN_MS)
+    if (!(await startInTurn(home, peerArguments, ask.signal))) {
+      await sleep(systemClock, LOOK_AGAIN_MS, ask.signal)
+    }
   }
 }
 
@@ -92,7 +95,11 @@ async function untilFinished(home: Home, signal?: AbortSignal): Promise<void> {
  * Whether there is something new to ask: a peer was started here. Otherwise somebody else is about to start one, or the former is about
  * to end and holds the home still.
  */
-async function startInTurn(home: Home, peerArguments: readonly string[]): Promise<boolean> {
+async function startInTurn(
+  home: Home,
+  peerArguments: readonly string[],
+  signal?: AbortSignal,
+): Promise<boolean> {
   const unlock = await lockStart(home).catch(thrown => {
     if (toDragonflyError(thrown).code === 'ADDRESS_IN_USE') return null
     throw thrown
@@ -100,17 +107,23 @@ async function startInTurn(home: Home, peerArguments: readonly string[]): Promis
   if (unlock === null) return false
   try {
     // Whoever had the turn before may have started it since we asked.
-    const present = await askPeer(home, { method: 'GET', path: '/status' })
+    const present = await askPeer(home, { method: 'GET', path: '/status', signal })
     present?.resume()
-    return present !== null || (await startPeer(home, peerArguments))
+    return present !== null || (await startPeer(home, peerArguments, signal))
   } finally {
     await unlock()
   }
 }
 
-/** Resolves when the new process listens; false where another one holds the home. */
-async function startPeer(home: Home, peerArguments: readonly string[]): Promise<boolean> {
-  const log = await open(home.logFile, 'a', 0o600)
+/** Resolves when the new process listens; false where another one holds the home. An interrupted command leaves it to start alone. */
+async function startPeer(
+  home: Home,
+  peerArguments: readonly string[],
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const log = await open(home.logFile, 'a', 0o600).catch(cause => {
+    throw new DragonflyError('HOME_UNUSABLE', `the log cannot be written: ${cause.message}`, { cause })
+  })
   try {
     const child = spawn(
       process.execPath,
@@ -123,21 +136,52 @@ async function startPeer(home: Home, peerArguments: readonly string[]): Promise<
       },
     )
     child.unref()
-    let said = ''
-    for await (const part of child.stdio[3] as AsyncIterable<Buffer>) {
-      said += part
-      if (said.includes('\n')) break
-    }
-    const { code, message } =
-      said === '' ? { code: 'PEER_NOT_STARTED', message: 'it ended at once' } : JSON.parse(said)
+    const { code, message } = parseFirstWords(await firstWords(child, signal))
     if (code === 'OK' || code === 'ALREADY_RUNNING') return code === 'OK'
-    throw new DragonflyError(
-      isErrorCode(code) ? code : 'PEER_NOT_STARTED',
-      `the resident peer did not start: ${message}`,
-    )
+    throw notStarted(message, { code })
   } finally {
     await log.close()
   }
+}
+
+/** The line by which a new process says that it listens, or why it does not; less where it ends before. */
+function firstWords(child: ChildProcess, signal?: AbortSignal): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  // A process that could not be made has no streams.
+  const stream = child.stdio?.[3] as Readable | undefined
+  let said = ''
+  const onAbort = () => reject(signal?.reason)
+  const cancel = systemClock.schedule(START_MS, () => reject(notStarted('it says nothing')))
+  const onError = (cause: Error) => reject(notStarted(cause.message, { cause }))
+  if (signal?.aborted) onAbort()
+  signal?.addEventListener('abort', onAbort)
+  child.once('error', onError)
+  stream?.once('error', onError)
+  stream?.on('data', part => {
+    said += part
+    if (said.includes('\n')) resolve(said)
+  })
+  stream?.once('close', () => resolve(said))
+  return promise.finally(() => {
+    cancel()
+    signal?.removeEventListener('abort', onAbort)
+    stream?.destroy()
+  })
+}
+
+function parseFirstWords(said: string): { code: string; message: string } {
+  if (said === '') return { code: '', message: 'it ended at once' }
+  try {
+    const { code, message } = JSON.parse(said) ?? {}
+    return { code, message: message ?? 'it said nothing that is understood' }
+  } catch {
+    return { code: '', message: 'it ended in the middle of a word' }
+  }
+}
+
+function notStarted(why: string, { code = '', cause }: { code?: string; cause?: unknown } = {}) {
+  const known = isErrorCode(code) ? code : 'PEER_NOT_STARTED'
+  return new DragonflyError(known, `the resident peer did not start: ${why}`, { cause })
 }
 
 /** What is set for a command is not the peer's, who serves others too; it may hold credentials. */

@@ -1,5 +1,6 @@
-import { DragonflyError, isErrorCode } from '../core/error.ts'
+import { DragonflyError } from '../core/error.ts'
 import type { Home } from '../peer/home.ts'
+import { parseSaid, refusalOf } from './peer-answer.ts'
 import { askPeer } from './peer-process.ts'
 
 /**
@@ -12,9 +13,12 @@ export async function questionPeer<T>(
 ): Promise<T | null> {
   const answer = await askPeer(home, question)
   if (answer === null) return null
-  const said = JSON.parse(Buffer.concat(await answer.toArray()).toString('utf8'))
-  if (answer.statusCode === 200) return said
-  throw new DragonflyError(isErrorCode(said.code) ? said.code : 'INTERNAL', said.message)
+  const parts = await answer.toArray().catch(cause => {
+    throw new DragonflyError('PEER_LOST', 'the resident peer broke off', { cause })
+  })
+  const said = parseSaid(Buffer.concat(parts).toString('utf8'))
+  if (answer.statusCode === 200) return said as T
+  throw refusalOf(said)
 }
 
 export function noPeer(home: Home): DragonflyError {

@@ -5,10 +5,8 @@ import { jitter } from '../core/random.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { systemRandom } from '../ops/system-random.ts'
 
-/** How long, and how often, a command tries. */
+/** How often a command tries. */
 export type Patience = {
-  /** For all tries together; null is none. */
-  readonly timeoutMs: number | null
   readonly tries: number
   readonly signal: AbortSignal
 }
@@ -19,23 +17,22 @@ const PAUSE_MS = 500
 const PAUSE_MS_MAX = 10_000
 
 /**
- * Tries again after failures that may pass. A resident peer that was killed in the middle is one of them: it is started again, and what it
- * had verified is still there.
- * @throws DragonflyError CANCELLED, DOWNLOAD_TIMEOUT, or what the last try threw
+ * Ends the action when its time is up.
+ * @param timeoutMs null is no limit
+ * @throws DragonflyError DOWNLOAD_TIMEOUT, or what the action threw
  */
-export async function persist<T>(
-  patience: Patience,
-  attempt: (signal: AbortSignal) => Promise<T>,
+export async function withinTime<T>(
+  timeoutMs: number | null,
+  outer: AbortSignal,
+  action: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { timeoutMs } = patience
-  if (timeoutMs === null) return tryAgain(patience, attempt)
+  if (timeoutMs === null) return action(outer)
   const late = new AbortController()
-  const cancel = systemClock.schedule(timeoutMs, () => late.abort())
+  const cancel = systemClock.schedule(timeoutMs, () => late.abort(interrupted()))
   try {
-    const signal = AbortSignal.any([patience.signal, late.signal])
-    return await tryAgain({ ...patience, signal }, attempt)
+    return await action(AbortSignal.any([outer, late.signal]))
   } catch (thrown) {
-    if (!late.signal.aborted || patience.signal.aborted) throw thrown
+    if (!late.signal.aborted || outer.aborted) throw thrown
     const said = `the download took longer than ${formatExactDuration(timeoutMs)}`
     throw new DragonflyError('DOWNLOAD_TIMEOUT', said, { cause: thrown })
   } finally {
@@ -43,14 +40,16 @@ export async function persist<T>(
   }
 }
 
-async function tryAgain<T>(
-  { tries, signal }: Patience,
-  attempt: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
+/**
+ * Tries again after failures that may pass. A resident peer that was killed in the middle is one of them: it is started again, and what it
+ * had verified is still there.
+ * @throws DragonflyError CANCELLED, or what the last try threw
+ */
+export async function persist<T>({ tries, signal }: Patience, attempt: () => Promise<T>): Promise<T> {
   for (let failed = 1; ; failed++) {
     try {
       signal.throwIfAborted()
-      return await attempt(signal)
+      return await attempt()
     } catch (thrown) {
       if (signal.aborted) throw interrupted(thrown)
       const mayPass = thrown instanceof DragonflyError && thrown.isRetryable && !FINAL.has(thrown.code)
@@ -67,6 +66,7 @@ function pauseMs(failed: number): number {
   return jitter(systemRandom, Math.min(PAUSE_MS_MAX, PAUSE_MS * 2 ** (failed - 1)))
 }
 
-function interrupted(cause: unknown): DragonflyError {
+/** The reason of every signal that a command is given, so that whoever waits may throw it as it is. */
+export function interrupted(cause?: unknown): DragonflyError {
   return new DragonflyError('CANCELLED', 'the command was interrupted', { cause })
 }

@@ -1,7 +1,14 @@
 import path from 'node:path'
 import { formatDuration } from '../core/duration.ts'
 import { formatSize } from '../core/size.ts'
-import type { BytesBySource, RunResult, RunSnapshot } from '../wire/local.ts'
+import { oneLine } from '../core/text.ts'
+import {
+  BYTE_SOURCES,
+  type BytesBySource,
+  type RunResult,
+  type RunSnapshot,
+  totalBytes,
+} from '../wire/local.ts'
 
 /** How a running download looks to the person who started it. */
 export type ProgressView = {
@@ -69,18 +76,11 @@ export function summaryLine(result: RunResult, output: string): string {
   return `${name}: ${formatSize(lengthBytes)} in ${formatDuration(seconds * 1000)} (${rate}/s)  ${shares(bytes)}  ${result.digest ?? ''}`.trimEnd()
 }
 
-/** What a file name or a server said cannot draw on the terminal nor begin a line of its own. */
-export function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must go
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, '?')
-}
-
 /** `peers 81%, supernode 19%`. */
 export function shares(bytes: BytesBySource): string {
-  const total = bytes.origin + bytes.supernode + bytes.peers + bytes.local
+  const total = totalBytes(bytes)
   if (total === 0) return ''
-  return (['peers', 'supernode', 'origin', 'local'] as const)
-    .filter(source => bytes[source] > 0)
+  return BYTE_SOURCES.filter(source => bytes[source] > 0)
     .map(source => `${source} ${Math.round((bytes[source] / total) * 100)}%`)
     .join(', ')
 }

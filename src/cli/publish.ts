@@ -58,13 +58,18 @@ async function isDirectory(file: string): Promise<boolean> {
 
 /**
  * Puts the peer's copy in the target's place in one step: a second name for the same file where the file system allows, a copy (shared
- * extents if possible) where not. Until the last step the target is what it was before.
+ * extents if possible) where not. Until the last step the target is what it was before, and so it stays if it must not be replaced.
  * @throws DragonflyError OUTPUT_INVALID, DISK_FULL
  */
-export async function publish(shared: string, output: string): Promise<void> {
+export async function publish(
+  shared: string,
+  output: string,
+  { mayReplace } = { mayReplace: true },
+): Promise<void> {
+  const put = mayReplace ? rename : putBeside
   try {
     await chmod(shared, 0o666 & ~process.umask())
-    if (!(await publishByLink(shared, output))) await publishByCopy(shared, output)
+    if (!(await publishByLink(shared, output, put))) await publishByCopy(shared, output, put)
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException
     const isFull = code === 'ENOSPC' || code === 'EDQUOT'
@@ -76,8 +81,22 @@ export async function publish(shared: string, output: string): Promise<void> {
   }
 }
 
+type Put = (temporary: string, output: string) => Promise<void>
+
+/** Fails where there is something already. */
+const putBeside: Put = async (temporary, output) => {
+  try {
+    await link(temporary, output)
+  } catch (error) {
+    const hasLinks = !NO_LINK.has((error as NodeJS.ErrnoException).code ?? '')
+    if (hasLinks || (await stat(output).catch(() => null)) !== null) throw error
+    return rename(temporary, output)
+  }
+  await unlink(temporary)
+}
+
 /** The temporary name lies beside the shared copy, where the next peer of the account sweeps it up if we are killed here. */
-async function publishByLink(shared: string, output: string): Promise<boolean> {
+async function publishByLink(shared: string, output: string, put: Put): Promise<boolean> {
   const temporary = `${shared}.${process.pid}`
   try {
     await link(shared, temporary)
@@ -86,7 +105,7 @@ async function publishByLink(shared: string, output: string): Promise<boolean> {
     throw error
   }
   try {
-    await rename(temporary, output)
+    await put(temporary, output)
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EXDEV') return false
@@ -98,7 +117,7 @@ async function publishByLink(shared: string, output: string): Promise<boolean> {
 }
 
 /** The temporary name is the same for every run, so that what a killed one left is overwritten by the next. */
-async function publishByCopy(shared: string, output: string): Promise<void> {
+async function publishByCopy(shared: string, output: string, put: Put): Promise<void> {
   const temporary = path.join(path.dirname(output), temporaryName(path.basename(output)))
   try {
     await unlink(temporary).catch(() => {})
@@ -109,7 +128,7 @@ async function publishByCopy(shared: string, output: string): Promise<void> {
     } finally {
       await handle.close()
     }
-    await rename(temporary, output)
+    await put(temporary, output)
   } catch (error) {
     await unlink(temporary).catch(() => {})
     throw error

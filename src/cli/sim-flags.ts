@@ -6,6 +6,7 @@ import { DragonflyError } from '../core/error.ts'
 import { layoutFor, PIECE_COUNT_MAX, pieceCount } from '../core/piece-layout.ts'
 import { formatRate, parseRate } from '../core/rate.ts'
 import { formatSize, parseSize } from '../core/size.ts'
+import { parseCount } from './dfget-values.ts'
 import { flagValue } from './flags.ts'
 import { nearestName } from './nearest-name.ts'
 
@@ -178,13 +179,7 @@ function parsePolicies(text: string): string[] {
 }
 
 function countUpTo(most: number): (text: string) => number {
-  return flagValue(text => {
-    const count = Number(text)
-    if (!/^\d+$/.test(text) || count < 1 || count > most) {
-      throw usage(`"${text}" is not a number from 1 to ${most}`)
-    }
-    return count
-  })
+  return flagValue(parseCount(1, most))
 }
 
 function parseLength(text: string): number {

@@ -17,13 +17,14 @@ const LOOK_AGAIN_MS = 50
  */
 export async function withOwnPeer<T>(
   settings: DfgetSettings,
-  onStop: () => void,
+  { signal, onStop }: { readonly signal: AbortSignal; onStop(): void },
   action: () => Promise<T>,
 ): Promise<T> {
   const home = await openHome(settings.workHome)
-  const unlock = await lockUnlessServed(home)
+  const unlock = await lockUnlessServed(home, signal)
   if (unlock === null) return action()
   try {
+    signal.throwIfAborted()
     const own = await openHomePeer(home, settings, onStop)
     try {
       return await action()
@@ -36,7 +37,7 @@ export async function withOwnPeer<T>(
 }
 
 /** Null where a peer answers. One that is about to start or to end holds the home and does not; what comes of it is awaited. */
-async function lockUnlessServed(home: Home): Promise<(() => Promise<void>) | null> {
+async function lockUnlessServed(home: Home, signal: AbortSignal): Promise<(() => Promise<void>) | null> {
   const deadline = systemClock.now() + HELD_MS
   for (;;) {
     try {
@@ -49,9 +50,9 @@ async function lockUnlessServed(home: Home): Promise<(() => Promise<void>) | nul
         })
       }
     }
-    const answer = await askPeer(home, { method: 'GET', path: '/status' }).catch(() => null)
+    const answer = await askPeer(home, { method: 'GET', path: '/status', signal }).catch(() => null)
     answer?.resume()
     if (answer !== null) return null
-    await sleep(systemClock, LOOK_AGAIN_MS)
+    await sleep(systemClock, LOOK_AGAIN_MS, signal)
   }
 }

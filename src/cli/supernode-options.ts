@@ -9,6 +9,7 @@ import type { ProxySettings } from '../net/proxy.ts'
 import { openLog } from '../ops/log.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { systemRandom } from '../ops/system-random.ts'
+import { ORIGIN_READERS } from '../supernode/origin-ranks.ts'
 import type { SupernodeOptions } from '../supernode/supernode.ts'
 import { ORIGIN_TIMEOUTS } from './defaults.ts'
 import { parseProxy } from './dfget-values.ts'
@@ -31,23 +32,20 @@ export type SupernodeSettings = {
 }
 
 const port = z.int().min(0).max(65_535)
-const rate = z.union([z.int(), z.string()]).transform((written, context) => {
-  try {
-    return parseRate(String(written))
-  } catch (thrown) {
-    context.addIssue({ code: 'custom', message: toDragonflyError(thrown).message })
-    return z.NEVER
-  }
-})
+const rate = z.union([z.int(), z.string()]).transform(parsedBy(parseRate))
+const proxy = z.string().transform(parsedBy(text => parseProxy(text).href))
 
-const proxy = z.string().transform((written, context) => {
-  try {
-    return parseProxy(written).href
-  } catch (thrown) {
-    context.addIssue({ code: 'custom', message: toDragonflyError(thrown).message })
-    return z.NEVER
+/** One of core's parsers as a step of a schema. */
+function parsedBy<T>(parse: (text: string) => T): (written: number | string, context: z.RefinementCtx) => T {
+  return (written, context) => {
+    try {
+      return parse(String(written))
+    } catch (thrown) {
+      context.addIssue({ code: 'custom', message: toDragonflyError(thrown).message })
+      return z.NEVER
+    }
   }
-})
+}
 
 const settingsFile = z.strictObject({
   port: port.optional(),
@@ -65,7 +63,6 @@ const settingsFile = z.strictObject({
 })
 
 const FRESH_MS = 1_000
-const ORIGIN_READERS = 3
 
 /** @throws DragonflyError CONFIG_INVALID */
 export async function readSettings(file: string): Promise<SupernodeSettings> {

@@ -3,7 +3,8 @@ import { formatHostPort } from '../core/host-port.ts'
 import { parseRate } from '../core/rate.ts'
 import { VERSION } from '../ops/version.ts'
 import { Supernode } from '../supernode/supernode.ts'
-import { flagValue, portFlag, runCommand } from './flags.ts'
+import { parsePort } from './dfget-values.ts'
+import { flagValue, runCommand } from './flags.ts'
 import { reportError } from './report-error.ts'
 import { stopSignal } from './stop-signal.ts'
 import { compileSupernodeOptions, readSettings, type SupernodeSettings } from './supernode-options.ts'
@@ -14,8 +15,8 @@ const command = new Command('supernode')
   .description(
     'Tracks who holds which piece, schedules who fetches what from whom, and reads the origin once.',
   )
-  .option('--port <port>', 'control channel and API (default: 8002)', portFlag)
-  .option('--download-port <port>', 'pieces (default: 8001)', portFlag)
+  .option('--port <port>', 'control channel and API (default: 8002)', flagValue(parsePort))
+  .option('--download-port <port>', 'pieces (default: 8001)', flagValue(parsePort))
   .option('--home-dir <directory>', 'where the cache is')
   .option('--listen-ip <address>', 'listen on this address only')
   .option('--advertise-ip <address>', 'address that peers are told for pieces')

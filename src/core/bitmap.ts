@@ -93,6 +93,35 @@ export class Bitmap {
     return bits === 0 ? this.#size : lowestIn(at, bits)
   }
 
+  /** How many members below `end` it has that `other` has as well and `without` lacks. */
+  countCommon(other: Bitmap, without: Bitmap, end = this.#size): number {
+    let count = 0
+    const words = (Math.min(end, this.#size) + 31) >>> 5
+    for (let at = 0; at < words; at++) count += bitsIn(this.#common(at, other, without, end))
+    return count
+  }
+
+  /** The one of these that `n` others precede. */
+  nthCommon(n: number, other: Bitmap, without: Bitmap): number {
+    let left = n
+    for (let at = 0; at < this.#words.length; at++) {
+      let bits = this.#common(at, other, without, this.#size)
+      const count = bitsIn(bits)
+      if (left < count) {
+        while (left-- > 0) bits &= bits - 1
+        return lowestIn(at, bits)
+      }
+      left -= count
+    }
+    return this.#size
+  }
+
+  #common(at: number, other: Bitmap, without: Bitmap, end: number): number {
+    const bits = this.#words[at] & other.#words[at] & ~without.#words[at]
+    const beyond = 32 * at + 32 - end
+    return beyond > 0 ? bits & (ALL >>> beyond) : bits
+  }
+
   /** The members, ascending. */
   *members(): Generator<number> {
     for (let index = this.firstHeld(); index < this.#size; index = this.firstHeld(index + 1)) yield index
@@ -104,6 +133,15 @@ export class Bitmap {
     for (let i = 0; i < bytes.length; i++) bytes[i] = this.#words[i >>> 2] >>> (8 * (i & 3))
     return bytes
   }
+}
+
+const ALL = 0xffff_ffff
+
+/** Of 32. The sums of two, four, eight neighbours at once; the product adds up the bytes. */
+function bitsIn(bits: number): number {
+  const twos = bits - ((bits >>> 1) & 0x5555_5555)
+  const fours = (twos & 0x3333_3333) + ((twos >>> 2) & 0x3333_3333)
+  return Math.imul((fours + (fours >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24
 }
 
 /** The index of the lowest bit that is set in this word. */

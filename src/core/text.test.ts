@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { concatBytes, decodeLatin1, decodeUtf8, encodeUtf8 } from './text.ts'
+import {
+  concatBytes,
+  decodeLatin1,
+  decodeUtf8,
+  encodeUtf8,
+  hasControlCharacter,
+  replaceControlCharacters,
+} from './text.ts'
 
 test('text survives UTF-8, a leading byte-order mark included', () => {
   fc.assert(
@@ -36,4 +43,12 @@ test('parts are joined in order', () => {
       assert.deepEqual(concatBytes(parts), Uint8Array.from(parts.flatMap(part => [...part])))
     }),
   )
+})
+
+test('control characters are found and replaced, and nothing else', () => {
+  for (const control of ['\0', '\t', '\n', '\x1b', '\x7f', '\x85', '\x9f']) {
+    assert.ok(hasControlCharacter(`a${control}b`))
+    assert.equal(replaceControlCharacters(`${control}a${control}`, '?'), '?a?')
+  }
+  assert.ok(!hasControlCharacter(' ~\xa0é漢🚀'))
 })

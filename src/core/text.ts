@@ -33,6 +33,20 @@ export function decodeLatin1(bytes: Uint8Array): string {
   return text
 }
 
+/** Of Unicode's category Cc: U+0000–U+001F and U+007F–U+009F. */
+export function hasControlCharacter(text: string): boolean {
+  return /\p{Cc}/u.test(text)
+}
+
+export function replaceControlCharacters(text: string, by: string): string {
+  return text.replace(/\p{Cc}/gu, by)
+}
+
+/** What a file name or a server said cannot draw on the terminal nor begin a line of its own. */
+export function oneLine(text: string): string {
+  return replaceControlCharacters(text, '?')
+}
+
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
   let offset = 0

@@ -314,6 +314,28 @@ test('a refused connection is unreachable', async () => {
   })
 })
 
+test('the way through a proxy has no more time to connect than another', async () => {
+  const clock = new FakeClock()
+  const proxy = createServer(socket => {
+    socket.on('error', () => {})
+    socket.once('data', () => {
+      clock.advance(900)
+      socket.write('HTTP/1.1 200 Connected\r\n\r\n')
+      // The destination is silent.
+      socket.once('data', () => clock.advance(100))
+    })
+  })
+  after(() => proxy.close())
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  const { port } = proxy.address() as AddressInfo
+  const tunnel = { host: '127.0.0.1', port, isSecure: false, authorization: null }
+  const target = { host: 'origin.test', port: 443, tls: { servername: 'origin.test', tunnel } }
+  const timeouts = { ...TIMEOUTS, connectMs: 1_000 }
+  await assert.rejects(Http1Connection.connect(target, { clock, timeouts }), { failure: 'unreachable' })
+  assert.equal(clock.timerCount, 0)
+})
+
 test('an aborted connect ends at once', async () => {
   const abort = new AbortController()
   const clock = new FakeClock()

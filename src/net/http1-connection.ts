@@ -17,12 +17,12 @@ import { orProtocolError, TransportError, toTransportError } from './transport-e
 
 /**
  * One client connection that speaks HTTP/1.1 for bulk transfer. The caller pulls payload into its own buffer, into which the kernel reads
- * directly where much is to come; all else lands in one buffer per connection. Nothing is allocated per read, and a caller that does not
+ * directly where much is to come; all else lands in one buffer per connection. No buffer is made per read, and a caller that does not
  * pull stops the socket (back-pressure). Requests may be pipelined: send several, then read head and body of each in order.
  */
 
 export type Http1Timeouts = {
-  /** Name look-up, TCP and TLS together. */
+  /** Name look-up, TCP and TLS together, by way of a proxy too. */
   readonly connectMs: number
   /** From the request to the end of the response's head. */
   readonly headMs: number
@@ -95,16 +95,18 @@ export class Http1Connection {
       buffer: () => connection?.nextBuffer() ?? landing,
       callback: (bytesRead: number, buffer: Uint8Array) => connection?.onRead(bytesRead, buffer) ?? true,
     }
-    const tunnel = target.tunnel
-      ? await openTunnel(target.tunnel, target, { ...options, connectMs: options.timeouts.connectMs })
-      : null
+    const { clock, timeouts, signal } = options
+    const deadlineMs = clock.now() + timeouts.connectMs
+    const proxy = target.tls?.tunnel ?? null
+    const tunnel =
+      proxy && (await openTunnel(proxy, target, { clock, connectMs: timeouts.connectMs, signal }))
     const socket = openSocket(target, onread, tunnel)
     connection = new Http1Connection(socket, landing, { ...options, isTls: target.tls !== null })
     socket.setNoDelay(true)
     socket.on('error', error => connection.onFailure(toTransportError(error)))
     socket.on('end', () => connection.onEnd())
     socket.on('close', () => connection.onEnd())
-    await connection.#whenConnected(target.tls ? 'secureConnect' : 'connect', options.signal)
+    await connection.#whenConnected(target.tls ? 'secureConnect' : 'connect', deadlineMs, signal)
     socket.resume()
     return connection
   }
@@ -116,10 +118,6 @@ export class Http1Connection {
 
   get #hasStopped(): boolean {
     return this.#hasEnded || this.#failure !== null
-  }
-
-  get localAddress(): string | undefined {
-    return this.#socket.localAddress
   }
 
   /** Bytes received so far, and how many of them nobody has read yet. */
@@ -354,7 +352,11 @@ export class Http1Connection {
     wake?.()
   }
 
-  async #whenConnected(event: 'connect' | 'secureConnect', signal?: AbortSignal): Promise<void> {
+  async #whenConnected(
+    event: 'connect' | 'secureConnect',
+    deadlineMs: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
     let isConnected = false
     const onConnect = () => {
       isConnected = true
@@ -364,7 +366,7 @@ export class Http1Connection {
     this.#socket.once(event, onConnect)
     signal?.addEventListener('abort', onAbort)
     if (signal?.aborted) onAbort()
-    const cancel = this.#clock.schedule(this.#timeouts.connectMs, () => {
+    const cancel = this.#clock.schedule(Math.max(0, deadlineMs - this.#clock.now()), () => {
       this.onFailure(new TransportError('unreachable', `no connection within ${this.#timeouts.connectMs} ms`))
     })
     if (!isConnected && !this.#failure && !this.#hasEnded) {

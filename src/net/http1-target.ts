@@ -7,14 +7,13 @@ export type Http1Target = {
   readonly port: number
   /**
    * TLS with verified certificates; `servername` is the name that must match, empty for an address. `context` holds whom to trust, made
-   * once and not per connection; without it, whom the runtime trusts. `isBlind`: nothing is verified.
+   * once and not per connection; without it, whom the runtime trusts. `isBlind`: nothing is verified. `tunnel` is who connects us to
+   * the target, if anybody.
    */
   readonly tls: {
     readonly servername: string
     readonly context?: SecureContext
     readonly isBlind?: boolean
+    readonly tunnel?: HttpProxy | null
   } | null
-  /** Who connects us to the target; `tls` is then with the target, and null is not possible. */
-  readonly tunnel?: HttpProxy | null
-  readonly localAddress?: string
 }

@@ -10,8 +10,8 @@ type Landing = {
 
 /** Begins to connect to the target: directly, or over `tunnel`, a socket that a proxy has connected to it. */
 export function openSocket(target: Http1Target, landing: Landing, tunnel: Socket | null): Socket {
-  const { host, port, localAddress, tls } = target
-  const address = { host, port, localAddress, onread: landing }
+  const { host, port, tls } = target
+  const address = { host, port, onread: landing }
   if (tls === null) return connectTcp(address)
   const secure: ConnectionOptions = {
     servername: tls.servername,

@@ -18,7 +18,6 @@ export type PieceServerOptions = PieceDeskOptions & {
 
 export type PieceServer = {
   readonly port: number
-  readonly address: string
   activeUploads(): number
   /** Breaks off what is being sent, and resolves when every lease and buffer is back. */
   close(): Promise<void>
@@ -42,8 +41,8 @@ export async function startPieceServer(options: PieceServerOptions): Promise<Pie
   server.timeout = options.idleMs
   server.on('connection', socket => desk.welcome(socket))
   await listen(server, options)
-  const { port, address } = server.address() as AddressInfo
-  return { port, address, activeUploads: () => desk.activeUploads, close: () => close(server, desk) }
+  const { port } = server.address() as AddressInfo
+  return { port, activeUploads: () => desk.activeUploads, close: () => close(server, desk) }
 }
 
 function listen(server: Server, options: PieceServerOptions): Promise<void> {

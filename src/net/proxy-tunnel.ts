@@ -1,7 +1,7 @@
-import { connect as connectTcp, isIP, isIPv6, type Socket } from 'node:net'
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Clock } from '../core/clock.ts'
-import { formatHostPort } from '../core/host-port.ts'
+import { formatHostPort, type HostPort } from '../core/host-port.ts'
 import { findHeadEnd, HEAD_BYTES_MAX, parseResponseHead } from '../wire/http1.ts'
 import type { HttpProxy } from './proxy.ts'
 import { orProtocolError, TransportError, toTransportError } from './transport-error.ts'
@@ -15,7 +15,7 @@ type TunnelOptions = { readonly clock: Clock; readonly connectMs: number; readon
  */
 export async function openTunnel(
   proxy: HttpProxy,
-  to: { readonly host: string; readonly port: number },
+  to: HostPort,
   { clock, connectMs, signal }: TunnelOptions,
 ): Promise<Socket> {
   const name = formatHostPort(proxy)
@@ -68,9 +68,8 @@ export async function openTunnel(
   }
 }
 
-function connectRequest(proxy: HttpProxy, { host, port }: { host: string; port: number }): string {
-  const authority = `${isIPv6(host) ? `[${host}]` : host}:${port}`
-  const { authorization } = proxy
+function connectRequest({ authorization }: HttpProxy, to: HostPort): string {
+  const authority = formatHostPort(to)
   const credentials = authorization === null ? '' : `Proxy-Authorization: ${authorization}\r\n`
   return `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${credentials}\r\n`
 }

@@ -157,18 +157,28 @@ test('no change of the limit is worth a burst', async () => {
   assert.ok(Math.abs(takenBytes - 10_000) < 100, `${takenBytes} bytes in 10 s`)
 })
 
-test('a timer that is late by less than a second costs those who wait nothing', async () => {
-  const clock = new FakeClock()
-  let lateMs = 0
-  const schedule = clock.schedule.bind(clock)
-  const limiter = new RateLimiter(1_000, { now: () => clock.now() + lateMs, wallNow: () => 0, schedule })
-  let served = 0
-  for (let i = 0; i < 20; i++) void limiter.take(50)?.then(() => served++)
-  lateMs = 900
-  clock.advance(50)
-  await settle()
-  assert.equal(served, 19)
-})
+for (const [what, change] of [
+  ['a timer that is late by less than a second', () => {}],
+  ['the same rate again, even where the timer is late,', setSameRate],
+] as const) {
+  test(`${what} costs those who wait nothing`, async () => {
+    const clock = new FakeClock()
+    let lateMs = 0
+    const schedule = clock.schedule.bind(clock)
+    const limiter = new RateLimiter(1_000, { now: () => clock.now() + lateMs, wallNow: () => 0, schedule })
+    let served = 0
+    for (let i = 0; i < 20; i++) void limiter.take(50)?.then(() => served++)
+    lateMs = 900
+    change(limiter)
+    clock.advance(50)
+    await settle()
+    assert.equal(served, 19)
+  })
+}
+
+function setSameRate(limiter: RateLimiter): void {
+  limiter.rateBytesPerSecond = 1_000
+}
 
 test('slices are small where the rate is low', () => {
   const clock = new FakeClock()

@@ -37,8 +37,9 @@ export class RateLimiter implements Limiter {
     return this.#bucket?.rateBytesPerSecond ?? null
   }
 
-  /** What is owed by the one in front is paid at the new rate. */
+  /** What is owed by the one in front is paid at the new rate. Saying the same rate again changes nothing. */
   set rateBytesPerSecond(rateBytesPerSecond: number | null) {
+    if (rateBytesPerSecond === this.rateBytesPerSecond) return
     this.#cancelTimer()
     const now = this.#clock.now()
     if (rateBytesPerSecond === null) {

@@ -23,7 +23,7 @@ export class TaskLimiter implements Limiter {
   }
 
   set rateBytesPerSecond(rateBytesPerSecond: number | null) {
-    if (rateBytesPerSecond !== this.#own.rateBytesPerSecond) this.#own.rateBytesPerSecond = rateBytesPerSecond
+    this.#own.rateBytesPerSecond = rateBytesPerSecond
   }
 
   /** All that went by so far. */

@@ -1,10 +1,19 @@
 import type { Clock } from '../core/clock.ts'
 
+/** Node fires a longer timer at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1
+
 /** The machine's clock; the only place that touches timers and dates. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   wallNow: () => Date.now(),
   schedule(delayMs, action) {
+    if (delayMs > TIMER_MS_MAX) {
+      let cancel = systemClock.schedule(TIMER_MS_MAX, () => {
+        cancel = systemClock.schedule(delayMs - TIMER_MS_MAX, action)
+      })
+      return () => cancel()
+    }
     const timer = setTimeout(action, delayMs)
     return () => clearTimeout(timer)
   },

@@ -1,3 +1,5 @@
+import { replaceControlCharacters } from '../core/text.ts'
+
 /** The name that an origin gives its content (RFC 6266, RFC 8187), made fit for a file here: somebody else's word is never a path. */
 
 const NAME_BYTES_MAX = 255
@@ -49,8 +51,7 @@ function decodeUtf8(octets: string): string | null {
 }
 
 function fitName(given: string): string | null {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must go
-  const plain = given.replace(/[\x00-\x1f\x7f-\x9f]/g, '')
+  const plain = replaceControlCharacters(given, '')
   const name = plain
     .split(/[/\\]/)
     .at(-1)!

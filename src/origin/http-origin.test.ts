@@ -75,8 +75,20 @@ describe('the whole content', () => {
     assert.equal(headers.range, undefined)
     assert.equal(headers['if-range'], undefined)
     assert.equal(headers['accept-encoding'], 'identity')
-    assert.match(headers['user-agent'], /^dragonfly\//)
+    assert.equal(headers['user-agent'], 'dragonfly')
     assert.equal(headers.host, `127.0.0.1:${server.port}`)
+  })
+
+  test('is asked for under the name that the options give, wherever it is, unless the caller has another', async () => {
+    const file = server.serve('/named', { lengthBytes: 5 })
+    const { url } = server.serve('/start', { redirect: { to: file.url } })
+    const named = createTestOrigins({ userAgent: 'dragonfly/7 (supernode)' })
+    const ask = async (headers: OriginRequest['headers']) => {
+      await named.probe(requestFor(url, { headers }))
+      return file.requests.at(-1)?.headers['user-agent']
+    }
+    assert.equal(await ask([]), 'dragonfly/7 (supernode)')
+    assert.equal(await ask([['User-Agent', 'skopeo/1']]), 'skopeo/1')
   })
 })
 

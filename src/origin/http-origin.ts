@@ -3,6 +3,7 @@ import { DragonflyError } from '../core/error.ts'
 import { NO_VALIDATOR, type Validator } from '../core/generation.ts'
 import { Http1Connection } from '../net/http1-connection.ts'
 import { type ProxySettings, proxyFor } from '../net/proxy.ts'
+import { isFieldValue } from '../wire/http-field.ts'
 import type { ResponseHead } from '../wire/http1.ts'
 import { EMPTY_BODY, HttpBody } from './http-body.ts'
 import { cancelled, statusFailure, translateFailure } from './http-failure.ts'
@@ -16,7 +17,7 @@ import {
   saysEmpty,
 } from './http-range.ts'
 import { followRedirect, type Hop, isRedirect } from './http-redirect.ts'
-import { type CallerHeaders, formatRequest, isFieldValue, takeCallerHeaders } from './http-request.ts'
+import { type CallerHeaders, formatRequest, takeCallerHeaders } from './http-request.ts'
 import { parseHttpUrl, targetOf } from './http-url.ts'
 import type {
   Origin,
@@ -122,7 +123,8 @@ async function send(
   try {
     if (signal.aborted) throw cancelled(signal.reason)
     const relay = hop.url.isSecure ? null : proxy
-    connection.send(formatRequest(hop.url, hop.headers, own, relay))
+    const { userAgent } = settings
+    connection.send(formatRequest(hop.url, { caller: hop.headers, own, userAgent, relay }))
     const head = await connection.readHead('GET')
     if (signal.aborted) throw cancelled(signal.reason)
     return { connection, head, host, signal }

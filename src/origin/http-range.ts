@@ -2,8 +2,8 @@ import { assert } from '../core/assert.ts'
 import { type ByteRange, formatRangeHeader, parseContentRange, parseRangeHeader } from '../core/byte-range.ts'
 import { DragonflyError } from '../core/error.ts'
 import type { Validator } from '../core/generation.ts'
+import { isFieldValue } from '../wire/http-field.ts'
 import type { ResponseHead } from '../wire/http1.ts'
-import { isFieldValue } from './http-request.ts'
 import type { OriginHeaders, OriginRequest } from './origin.ts'
 
 /** Which bytes to ask an origin for, and whether its 206 is an answer to that. */

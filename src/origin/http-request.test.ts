@@ -114,8 +114,12 @@ describe('the caller’s headers', () => {
 
 test('a request is one line, fields and a blank line', () => {
   assert.equal(
-    formatRequest(PLAIN, [['x-caller', '1']], [['range', 'bytes=0-0']]),
-    'GET /a?b HTTP/1.1\r\nHost: origin.example\r\nUser-Agent: dragonfly/2\r\nAccept: */*\r\n' +
+    formatRequest(PLAIN, {
+      caller: [['x-caller', '1']],
+      own: [['range', 'bytes=0-0']],
+      userAgent: 'dragonfly/2 (dfget)',
+    }),
+    'GET /a?b HTTP/1.1\r\nHost: origin.example\r\nUser-Agent: dragonfly/2 (dfget)\r\nAccept: */*\r\n' +
       'Accept-Encoding: identity\r\nConnection: close\r\nX-Caller: 1\r\nRange: bytes=0-0\r\n\r\n',
   )
 })

@@ -1,11 +1,10 @@
 import { DragonflyError } from '../core/error.ts'
 import type { HttpProxy } from '../net/proxy.ts'
+import { isFieldName, isFieldValue } from '../wire/http-field.ts'
 import type { HttpUrl } from './http-url.ts'
 import type { OriginHeaders } from './origin.ts'
 
 /** The head of a request to an origin: what the caller may say, what we say ourselves, and what may follow a redirect. */
-
-const USER_AGENT = 'dragonfly/2'
 
 /** Lower-case names, checked; nothing that belongs to the connection or that we say ourselves. */
 export type CallerHeaders = OriginHeaders
@@ -45,21 +44,26 @@ export function keepAcrossOrigins(headers: CallerHeaders): CallerHeaders {
   return headers.filter(([name]) => CROSS_ORIGIN_HEADERS.has(name))
 }
 
-/**
- * The bytes of a GET request, one character per octet. `own` are the range and conditions, with checked values. `relay` is the proxy
- * that gets it in the origin's place: it is told the whole URL (RFC 9112, section 3.2.2) and its own credentials.
- */
+type RequestParts = {
+  readonly caller: CallerHeaders
+  /** The range and conditions, with checked values. */
+  readonly own: CallerHeaders
+  /** Where the caller names none. */
+  readonly userAgent?: string
+  /** The proxy that gets it in the origin's place: it is told the whole URL (RFC 9112, section 3.2.2) and its own credentials. */
+  readonly relay?: HttpProxy | null
+}
+
+/** The bytes of a GET request, one character per octet. */
 export function formatRequest(
   url: HttpUrl,
-  caller: CallerHeaders,
-  own: CallerHeaders,
-  relay: HttpProxy | null = null,
+  { caller, own, userAgent = 'dragonfly', relay = null }: RequestParts,
 ): string {
   const hasUserAgent = caller.some(([name]) => name === 'user-agent')
   const hasAccept = caller.some(([name]) => name === 'accept')
   const fields = [
     ['host', url.authority],
-    ...(hasUserAgent ? [] : [['user-agent', USER_AGENT]]),
+    ...(hasUserAgent ? [] : [['user-agent', userAgent]]),
     ...(hasAccept ? [] : [['accept', '*/*']]),
     // The content as it is: a coding chosen on the way would change its length, its ranges and its digest.
     ['accept-encoding', 'identity'],
@@ -71,23 +75,6 @@ export function formatRequest(
   const lines = fields.map(([name, value]) => `${spell(name)}: ${value}\r\n`)
   const target = relay === null ? url.pathAndQuery : `http://${url.authority}${url.pathAndQuery}`
   return `GET ${target} HTTP/1.1\r\n${lines.join('')}\r\n`
-}
-
-/** RFC 9110, section 5.6.2: a token. */
-function isFieldName(name: string): boolean {
-  return /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)
-}
-
-/**
- * RFC 9110, section 5.5. Characters beyond Latin-1 are refused as well: a request is written one octet per character, and U+010A would
- * become a line feed.
- */
-export function isFieldValue(value: string): boolean {
-  for (let i = 0; i < value.length; i++) {
-    const code = value.charCodeAt(i)
-    if ((code < 0x20 && code !== 0x09) || code === 0x7f || code > 0xff) return false
-  }
-  return true
 }
 
 /** `user-agent` → `User-Agent`: names have no case, but some origins are not told so. */

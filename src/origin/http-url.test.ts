@@ -63,7 +63,9 @@ test('a Location is resolved like a link', () => {
   assert.equal(resolve('/d?e'), 'https://h:8443/d?e')
   assert.equal(resolve('//g/d'), 'https://g/d')
   assert.equal(resolve('http://g'), 'http://g/')
+  assert.equal(resolve('/\xe2\x80\x99'), 'https://h:8443/%E2%80%99')
   assert.equal(resolve('data:,x'), null)
+  assert.equal(resolve('/a\tb'), null)
 })
 
 const USUAL = { context: undefined, isBlind: false }

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { DragonflyError } from '../core/error.ts'
+import { hasControlCharacter } from '../core/text.ts'
 import type { Http1Target } from '../net/http1-target.ts'
 import type { HttpProxy } from '../net/proxy.ts'
 import type { Trust } from './trust.ts'
@@ -23,7 +24,7 @@ export type HttpUrl = {
  * @throws DragonflyError USAGE
  */
 export function parseHttpUrl(text: string): HttpUrl {
-  if (hasControl(text)) throw new DragonflyError('USAGE', 'the URL holds a control character')
+  if (hasControlCharacter(text)) throw new DragonflyError('USAGE', 'the URL holds a control character')
   const url = URL.parse(text)
   if (!url || !isHttp(url)) throw new DragonflyError('USAGE', 'the URL is not a valid http or https URL')
   return describe(url, basicAuthorizationOf(url))
@@ -34,12 +35,12 @@ export function parseHttpUrl(text: string): HttpUrl {
  * origin does not choose with which credentials we go elsewhere. Null where it is not a URL that we can go to.
  */
 export function resolveLocation(location: string, from: HttpUrl): HttpUrl | null {
-  if (hasControl(location)) return null
   // A head is octets: what is beyond ASCII goes back as the octets that came, not as UTF-8 of Latin-1.
   const ascii = location.replace(
     /[\x80-\xff]/g,
     octet => `%${octet.charCodeAt(0).toString(16).toUpperCase()}`,
   )
+  if (hasControlCharacter(ascii)) return null
   const scheme = from.isSecure ? 'https' : 'http'
   const url = URL.parse(ascii, `${scheme}://${from.authority}${from.pathAndQuery}`)
   return url && isHttp(url) ? describe(url, null) : null
@@ -62,8 +63,8 @@ export function targetOf(url: HttpUrl, trust: Trust, proxy: HttpProxy | null = n
   }
   if (!url.isSecure) return { host: url.host, port: url.port, tls: null }
   // An address is matched as one when no name is set, and must not be sent as a server name (RFC 6066, section 3).
-  const tls = { servername: isIP(url.host) ? '' : url.host, ...trust }
-  return { host: url.host, port: url.port, tls, tunnel: proxy }
+  const tls = { servername: isIP(url.host) ? '' : url.host, ...trust, tunnel: proxy }
+  return { host: url.host, port: url.port, tls }
 }
 
 function describe(url: URL, basicAuthorization: string | null): HttpUrl {
@@ -94,12 +95,4 @@ function decodePercent(text: string): string {
   } catch {
     return text
   }
-}
-
-function hasControl(text: string): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code < 0x20 || code === 0x7f) return true
-  }
-  return false
 }

@@ -80,6 +80,8 @@ export type OriginOptions = {
   readonly proxies?: ProxySettings | null
   /** Further CA certificates (PEM) to trust, beside those of the runtime and NODE_EXTRA_CA_CERTS. */
   readonly ca?: string
+  /** Where the caller names none. */
+  readonly userAgent?: string
   readonly log?: OriginLog
 }
 

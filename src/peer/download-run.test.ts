@@ -41,6 +41,7 @@ describe('a run', () => {
       random: seededRandom(1),
       log: silentLog,
       originTimeouts: TEST_ORIGIN_TIMEOUTS,
+      userAgent: 'run',
       bufferBytes: 16 * MIB,
       limits: TEST_LIMITS,
     })

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { assert } from '../core/assert.ts'
 import type { Digest } from '../core/digest.ts'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
@@ -18,7 +17,7 @@ import { OriginReader, type OriginReaderHost } from './origin-reader.ts'
 import { PieceFetcher, type PieceFetcherHost } from './piece-fetcher.ts'
 import { RunJournal } from './run-journal.ts'
 import { resultOf, snapshotOf } from './run-report.ts'
-import { isFoundWrong, verifyContent } from './run-verification.ts'
+import { verifyContent } from './run-verification.ts'
 import { openStored, storedContent } from './stored-content.ts'
 import type { TaskLink, TaskLinkHandler } from './task-link.ts'
 import { announceMessage, digestsIn, originShareIn, reportMessage, versionIn } from './translate.ts'
@@ -303,7 +302,7 @@ export class DownloadRun {
   async #storeInline(content: Uint8Array): Promise<void> {
     await this.#preparing
     if (this.isOver) return
-    this.journal.storing(true)
+    this.journal.storing()
     await this.#fetcher.storeInline(content, this.#machine.seedSource ?? 'supernode')
   }
 
@@ -355,22 +354,23 @@ export class DownloadRun {
         digestOfStream: lengthBytes => this.#originReader.digestOfStream(lengthBytes),
       })
       if (digest !== null) this.#observer.onDigest?.(digest)
-      this.journal.storing(true)
+      this.journal.storing()
       await file.complete(digest)
       this.#dispatch({ type: 'verified', digest })
     })
   }
 
-  /** Of complete content. Known ones cost nothing; others are computed by reading the content once. */
-  async contentDigest(): Promise<Digest> {
+  /** Of complete content. Known ones cost nothing; others are computed by reading the content once, for all who ask meanwhile. */
+  async contentDigest(signal?: AbortSignal): Promise<Digest> {
     assert(this.isComplete && this.file !== null, 'the run is complete')
-    return this.#machine.digest ?? this.file.computeDigest(() => createHash('sha256'))
+    return this.#machine.digest ?? this.file.computeDigest(signal)
   }
 
   async #onFailed(error: DragonflyError, isDiscarded: boolean): Promise<void> {
     await this.#preparing
     // A refusal says nothing about what an earlier run, of somebody else perhaps, has left.
-    const isOurs = this.#machine.isConfirmed || isFoundWrong(error.code)
+    const isWrong = error.code === 'ORIGIN_CHANGED' || error.code === 'DIGEST_MISMATCH'
+    const isOurs = this.#machine.isConfirmed || isWrong
     if (isDiscarded && isOurs) await this.file?.discard().catch(() => {})
     this.#leaveSwarm()
     this.#settle.reject(error)

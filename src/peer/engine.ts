@@ -32,6 +32,8 @@ type EngineOptions = {
   readonly random: Random
   readonly log: Log
   readonly originTimeouts: Http1Timeouts
+  /** For origins, in requests that name none of their own. */
+  readonly userAgent: string
   /** For requests that name none of their own. */
   readonly proxies?: ProxySettings | null
   /** Memory for pieces in flight. */
@@ -45,14 +47,14 @@ type EngineOptions = {
 const SOURCE_TIMEOUTS: Http1Timeouts = { connectMs: 2_000, headMs: 8_000, idleMs: 6_000 }
 
 export function openEngine(options: EngineOptions): Engine {
-  const { store, clock, random, log, originTimeouts } = options
+  const { store, clock, random, log, originTimeouts, userAgent, proxies } = options
   return {
     store,
     clock,
     random,
     log,
     limits: options.limits ?? DEFAULT_LIMITS,
-    origin: createOrigins({ clock, timeouts: originTimeouts, proxies: options.proxies }),
+    origin: createOrigins({ clock, timeouts: originTimeouts, userAgent, proxies }),
     buffers: new BufferPool(options.bufferBytes),
     limiter: options.limiter ?? new RateLimiter(null, clock),
     pieces: new PieceClient({

@@ -85,17 +85,32 @@ export class FileLife {
     this.#cancel = clock.schedule(everyMs, () => void this.start())
   }
 
-  /** Removes the complete copy that nobody has used for longest, where that frees space; says whether there was one. */
-  async makeRoom(): Promise<boolean> {
-    const { tasks, store, clock } = this.#options
-    const known = [...(await this.#knownTaskIds())]
-    const idle = known.filter(taskId => !tasks.isBusy(taskId))
+  /**
+   * Removes complete copies, those first that nobody has used for longest, until so many bytes are freed; none where all together would
+   * not do. Says whether any was removed.
+   */
+  async makeRoom(missingBytes: number): Promise<boolean> {
+    const { clock } = this.#options
+    const removable = await this.#removableCopies()
+    if (removable.reduce((sum, { ownBytes }) => sum + ownBytes, 0) < missingBytes) return false
     const usedAt = (taskId: TaskId) => this.#usedAt.get(taskId) ?? clock.now()
-    for (const taskId of idle.sort((a, b) => usedAt(a) - usedAt(b))) {
-      const facts = await store.describe(taskId)
-      if (facts?.isComplete && facts.ownBytes > 0 && (await this.#remove(taskId))) return true
+    let freedBytes = 0
+    for (const { taskId, ownBytes } of removable.sort((a, b) => usedAt(a.taskId) - usedAt(b.taskId))) {
+      if (freedBytes >= missingBytes) break
+      if (await this.#remove(taskId)) freedBytes += ownBytes
     }
-    return false
+    return freedBytes > 0
+  }
+
+  async #removableCopies(): Promise<{ taskId: TaskId; ownBytes: number }[]> {
+    const { tasks, store } = this.#options
+    const removable: { taskId: TaskId; ownBytes: number }[] = []
+    for (const taskId of await this.#knownTaskIds()) {
+      if (tasks.isBusy(taskId)) continue
+      const facts = await store.describe(taskId)
+      if (facts?.isComplete && facts.ownBytes > 0) removable.push({ taskId, ownBytes: facts.ownBytes })
+    }
+    return removable
   }
 
   async #look(): Promise<void> {
@@ -119,11 +134,10 @@ export class FileLife {
   /** What an earlier process has left is looked at at once: an unfinished download may have been left long ago. */
   async #isOutOfTime(taskId: TaskId): Promise<boolean> {
     const { tasks, store, clock, times } = this.#options
-    const usedAt = this.#usedAt.get(taskId)
-    if (usedAt === undefined || tasks.isBusy(taskId)) this.touch(taskId)
-    if (tasks.isBusy(taskId)) return false
-    const isExpired = clock.now() - (usedAt ?? clock.now()) >= times.expireMs
-    if (usedAt !== undefined && !isExpired) return false
+    const isNew = !this.#usedAt.has(taskId)
+    if (isNew || tasks.isBusy(taskId)) this.touch(taskId)
+    const isExpired = clock.now() - this.#usedAt.get(taskId)! >= times.expireMs
+    if (!isNew && !isExpired) return false
     if (tasks.has(taskId)) return isExpired
     const stored = await store.describe(taskId)
     if (stored === null) return false

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
@@ -47,6 +47,12 @@ describe('the lock of a home', () => {
       await unlock()
     }
     assert.equal(statSync(file).mode & 0o777, 0o600)
+  })
+
+  it('that cannot be had by anybody is no sign of another holder', async t => {
+    const home = await scratchHome(t)
+    mkdirSync(path.join(home.root, 'meta', 'lock-name'))
+    await assert.rejects(lockHome(home), { code: 'HOME_UNUSABLE', message: /cannot be locked: EISDIR/ })
   })
 
   it('is free as soon as its holder is dead, killed or not', async t => {

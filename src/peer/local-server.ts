@@ -119,27 +119,28 @@ async function download(
   }
   const asked = parseBody(downloadRequest, await readJson(request))
   const { md5, callSystem, wantsDigest, lookAhead } = asked
-  const { run, limiter, release } = await peer.download(asked)
-  const floor = watchRate(run, limiter, { clock, minRate: asked.minRate ?? null })
+  const joined = await peer.download(asked)
+  const floor = watchRate(joined, asked.minRate ?? null, clock)
   const gone = new AbortController()
   response.once('close', () => {
-    gone.abort()
-    release()
+    gone.abort(new DragonflyError('CANCELLED', 'nobody waits for the content'))
+    joined.release()
   })
-  if (response.destroyed) return release()
+  if (response.destroyed) return joined.release()
   response.writeHead(200, { 'content-type': 'application/x-ndjson' })
   const report = () => {
     floor.look()
-    send(response, progressOf(run, lookAhead !== undefined))
+    send(response, progressOf(joined.run, lookAhead !== undefined))
   }
   const cancelProgress = sendProgress(report, clock, response)
   response.once('close', cancelProgress)
-  const facts = { taskId: run.request.taskId, ...(callSystem ? { callSystem } : {}) }
+  const facts = { taskId: joined.run.request.taskId, ...(callSystem ? { callSystem } : {}) }
   try {
-    const result = await Promise.race([run.done, floor.tooSlow])
+    const result = await Promise.race([joined.done, floor.tooSlow])
     if (lookAhead !== undefined) report()
-    if (md5) await verifyMd5(result.path, md5, gone.signal)
-    const digest = wantsDigest ? await run.contentDigest() : result.digest
+    const { run } = joined
+    if (md5) await verifyMd5(run.file!, md5, gone.signal)
+    const digest = wantsDigest ? await run.contentDigest(gone.signal) : result.digest
     log.info(facts, 'command served')
     send(response, { event: 'complete', result: { ...result, digest } })
   } catch (thrown) {

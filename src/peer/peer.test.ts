@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { rm } from 'node:fs/promises'
+import path from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { type OriginServer, type ServedFile, startOriginServer } from '../../test/support/origin-server.ts'
 import { startSystem, type TestSystem } from '../../test/support/system.ts'
 import type { DragonflyError } from '../core/error.ts'
 import type { DownloadRequest } from '../wire/local.ts'
+import { DownloadRun } from './download-run.ts'
 import type { Peer } from './peer.ts'
 
 const MIB = 1024 * 1024
@@ -105,6 +108,48 @@ describe('two commands of one account that want the same', () => {
     await assert.rejects(second.run.done, { code: 'CANCELLED' })
     await assert.rejects(third, { code: 'ORIGIN_UNAUTHORIZED' })
     assert.equal(await outcomeOf(asked(SECRET)), await origin.contentSha256('/file'))
+  })
+
+  it('do not fail by the ways of the one who began: it is begun anew for the other in ways of its own', async () => {
+    const strict = { nodes: ['127.0.0.1:1'], mayReadOrigin: false }
+    const [first, second] = await Promise.all([
+      peer.download({ ...asked(SECRET), ...strict }),
+      peer.download({ ...asked(SECRET), nodes: [] }),
+    ])
+    assert.equal(first.run, second.run)
+    await assert.rejects(first.done, { code: 'SUPERNODE_UNREACHABLE' })
+    first.release()
+    const { bytes } = await second.done
+    assert.deepEqual([bytes.origin, second.run.isComplete], [LENGTH, true])
+    second.release()
+  })
+
+  it('fail together where they want the same ways, and where the other has gone', async () => {
+    const strict = { ...asked(SECRET), nodes: ['127.0.0.1:1'], mayReadOrigin: false }
+    const joined = await Promise.all([
+      peer.download(strict),
+      peer.download(strict),
+      peer.download(asked(SECRET)),
+    ])
+    joined[2].release()
+    for (const { done } of joined) await assert.rejects(done, { code: 'SUPERNODE_UNREACHABLE' })
+    for (const { release } of joined) release()
+    assert.equal(file.requests.length, 0)
+  })
+
+  it('leave no limit behind where none of them could begin', async t => {
+    const closed = t.mock.method(peer.limits, 'closeTask')
+    const start = t.mock.method(DownloadRun, 'start', () => Promise.reject(new Error('no disk')))
+    await assert.rejects(peer.download(asked(SECRET)), /no disk/)
+    start.mock.restore()
+    assert.equal(closed.mock.callCount(), 1)
+  })
+
+  it('find the directory made again that somebody removed', async () => {
+    const { path: shared } = await system.download(peer, file.url, asked(SECRET))
+    await rm(path.dirname(shared), { recursive: true })
+    const again = await system.download(peer, file.url, asked(SECRET))
+    assert.equal(again.digest, await origin.contentSha256('/file'))
   })
 
   it('end when the peer stops, whether they run or wait', async () => {

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import os from 'node:os'
-import path from 'node:path'
 import { isSameCaller } from '../core/caller.ts'
 import type { Clock } from '../core/clock.ts'
 import { DragonflyError } from '../core/error.ts'
@@ -13,13 +12,13 @@ import { type PieceServer, startPieceServer } from '../net/piece-server.ts'
 import type { TaskLimiter } from '../net/task-limiter.ts'
 import type { Log } from '../ops/log.ts'
 import { randomName } from '../ops/system-random.ts'
-import { VERSION } from '../ops/version.ts'
+import { userAgentOf, VERSION } from '../ops/version.ts'
 import { peerPlaces } from '../store/places.ts'
 import { DiskSpace } from '../store/space.ts'
 import { sweepOrphans } from '../store/sweep-orphans.ts'
 import { openTaskStore, type TaskStore } from '../store/task-store.ts'
 import type { DownloadLimits } from '../transfer/download-options.ts'
-import type { DownloadRequest, PeerStatus } from '../wire/local.ts'
+import type { DownloadRequest, PeerStatus, RunResult } from '../wire/local.ts'
 import { DownloadRun } from './download-run.ts'
 import { type Engine, openEngine, type TaskRequest } from './engine.ts'
 import { DEFAULT_FILE_TIMES, FileLife, type FileTimes, type LivingTasks } from './file-life.ts'
@@ -54,6 +53,8 @@ const DEFAULT_CONTROL_PORT = 8002
 type Entry = {
   run: DownloadRun
   readonly limit: TaskLimit
+  /** How the one who began it wants it fetched; see `waysOf`. */
+  readonly ways: string
   /** Commands that wait for it. */
   waiting: number
   /** What is shared until the run's own version is settled: an earlier, complete run of the same task. */
@@ -61,7 +62,17 @@ type Entry = {
 }
 
 /** What a command has got. */
-type Joined = { readonly run: DownloadRun; readonly limiter: TaskLimiter; release(): void }
+type Joined = {
+  /** The present one. */
+  readonly run: DownloadRun
+  readonly limiter: TaskLimiter
+  /** As that of the run, or of the one that follows it where it fails in ways that the command has not asked for. */
+  readonly done: Promise<RunResult>
+  release(): void
+}
+
+/** A run and one of those who wait for it. */
+type Part = { readonly run: DownloadRun; readonly limit: TaskLimit; readonly ways: string; leave(): void }
 
 /** An account's peer: downloads for the account's commands, serves what it holds to the swarm. */
 export class Peer {
@@ -88,7 +99,12 @@ export class Peer {
     this.#store = store
     this.#runLog = new RunLog(runLogFile(options.homeRoot), options.log)
     this.limits = new PeerLimits(options.totalLimit, options.clock)
-    this.#engine = openEngine({ ...options, store, bufferBytes: BUFFER_BYTES })
+    this.#engine = openEngine({
+      ...options,
+      store,
+      bufferBytes: BUFFER_BYTES,
+      userAgent: userAgentOf('dfget'),
+    })
     this.#files = new FileLife({
       ...options,
       store,
@@ -103,8 +119,8 @@ export class Peer {
     const places = peerPlaces(options.homeRoot)
     await sweepOrphans(places)
     const space = new DiskSpace({
-      directory: path.join(options.homeRoot, 'data'),
-      makeRoom: () => peer.#files.makeRoom(),
+      directory: places.contentRoot,
+      makeRoom: missingBytes => peer.#files.makeRoom(missingBytes),
     })
     const store = await openTaskStore({
       places,
@@ -144,7 +160,8 @@ export class Peer {
   /**
    * Joins or starts the task's download. Whoever calls must release the run; when nobody waits for an unfinished one it stops, and what
    * it has verified is kept. Only who shows the same to the origin joins: others wait for their turn, and are then let in or refused
-   * for what they show themselves.
+   * for what they show themselves. Whoever joins takes part in a run as the first has asked for it, whichever nodes, pattern and proxies
+   * those are; where it fails, it is begun anew for the next in the ways that they want.
    * @throws DragonflyError USAGE; PEER_FINISHING; CANCELLED while the peer stops
    */
   async download(request: DownloadRequest): Promise<Joined> {
@@ -159,20 +176,49 @@ export class Peer {
   }
 
   async #join(request: DownloadRequest): Promise<Joined> {
-    const task = taskRequestOf(request, sha256)
-    const entry = await this.#enter(task, request.nodes)
-    const leaveLimit = this.limits.join(entry.limit, request.localLimit ?? null)
+    let part = await this.#takePart(request)
     let isReleased = false
-    const release = () => {
-      if (isReleased) return
-      isReleased = true
+    const onFailed = async (thrown: unknown): Promise<RunResult> => {
+      if (isReleased || this.#isStopping || part.ways === waysOf(request)) throw thrown
+      part.leave()
+      part = await this.#takePart(request)
+      if (isReleased) part.leave()
+      return part.run.done.catch(onFailed)
+    }
+    const done = part.run.done.catch(onFailed)
+    done.catch(() => {})
+    return {
+      get run() {
+        return part.run
+      },
+      get limiter() {
+        return part.limit.limiter
+      },
+      done,
+      release: () => {
+        if (isReleased) return
+        isReleased = true
+        part.leave()
+        this.#leave()
+      },
+    }
+  }
+
+  async #takePart(request: DownloadRequest): Promise<Part> {
+    const task = taskRequestOf(request, sha256)
+    const entry = await this.#enter(task, request)
+    const { run, limit, ways } = entry
+    const leaveLimit = this.limits.join(limit, request.localLimit ?? null)
+    let isLeft = false
+    const leave = () => {
+      if (isLeft) return
+      isLeft = true
       entry.waiting--
       leaveLimit()
       this.#files.touch(task.taskId)
-      if (entry.waiting === 0 && !entry.run.isOver) void this.#drop(entry)
-      this.#leave()
+      if (entry.waiting === 0 && !run.isOver) void this.#drop(entry)
     }
-    return { run: entry.run, limiter: entry.limit.limiter, release }
+    return { run, limit, ways, leave }
   }
 
   #leave(): void {
@@ -268,10 +314,10 @@ export class Peer {
   }
 
   /** The entry counts one more that waits. */
-  async #enter(task: TaskRequest, nodes: readonly string[]): Promise<Entry> {
+  async #enter(task: TaskRequest, request: DownloadRequest): Promise<Entry> {
     for (;;) {
       const entry = await this.#turns.run(task.taskId, async () => {
-        const found = await this.#presentOrNew(task, nodes)
+        const found = await this.#presentOrNew(task, request)
         if (isSameCaller(found.run.request, task)) found.waiting++
         return found
       })
@@ -280,19 +326,23 @@ export class Peer {
     }
   }
 
-  async #presentOrNew(task: TaskRequest, nodes: readonly string[]): Promise<Entry> {
+  async #presentOrNew(task: TaskRequest, request: DownloadRequest): Promise<Entry> {
     if (this.#isStopping) throw new DragonflyError('CANCELLED', 'the peer stops')
     const present = this.#entries.get(task.taskId)
     if (present && !present.run.isOver) return present
     await present?.run.done.catch(() => {})
-    const supernodes = nodes.map(node => parseHostPort(node, DEFAULT_CONTROL_PORT))
+    const supernodes = request.nodes.map(node => parseHostPort(node, DEFAULT_CONTROL_PORT))
     const limit = this.limits.openTask()
     const engine: Engine = { ...this.#engine, limiter: limit.limiter }
     const run = await DownloadRun.start(engine, task, {
       openLink:
         supernodes.length > 0 ? handler => this.#supernodes.link(supernodes, task, handler) : undefined,
+    }).catch(thrown => {
+      this.limits.closeTask(limit)
+      throw thrown
     })
-    const entry: Entry = { run, limit, waiting: 0, before: this.#entries.get(task.taskId)?.run ?? null }
+    const before = this.#entries.get(task.taskId)?.run ?? null
+    const entry: Entry = { run, limit, ways: waysOf(request), waiting: 0, before }
     void run.done.catch(() => {}).then(() => this.limits.closeTask(limit))
     this.#entries.set(task.taskId, entry)
     void run.done.then(
@@ -329,6 +379,11 @@ export class Peer {
     })
     this.#engine.buffers.trim()
   }
+}
+
+/** By what a run may fail for one and not for another who wants the same content. */
+function waysOf({ nodes, pattern, mayReadOrigin, proxies }: DownloadRequest): string {
+  return JSON.stringify([nodes, pattern ?? 'p2p', mayReadOrigin ?? true, proxies ?? null])
 }
 
 function isBusy(entry: Entry | undefined): boolean {

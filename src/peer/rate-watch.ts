@@ -7,24 +7,35 @@ import type { DownloadRun } from './download-run.ts'
 
 const BUSY_OTHERWISE: ReadonlySet<string> = new Set(['preparing', 'verifying', 'complete', 'failed'])
 
-/** Whether a run is fast enough for one of those who wait for it. `look` is to be called several times a second. */
+type Watched = { readonly run: DownloadRun; readonly limiter: TaskLimiter }
+
+/**
+ * Whether what runs for a command is fast enough for it. `look` is to be called several times a second.
+ * @param minRate bytes per second; null is any
+ */
 export function watchRate(
-  run: DownloadRun,
-  limiter: TaskLimiter,
-  { clock, minRate }: { clock: Clock; minRate: number | null },
+  watched: Watched,
+  minRate: number | null,
+  clock: Clock,
 ): { look(): void; readonly tooSlow: Promise<never> } {
   const { promise: tooSlow, reject } = Promise.withResolvers<never>()
   // Who waits for the run may be gone by then.
   tooSlow.catch(() => {})
+  let { limiter } = watched
   const moment = (): Moment => ({
     now: clock.now(),
     bytes: limiter.receivedBytes,
     heldMs: limiter.heldMs,
-    isReceiving: !BUSY_OTHERWISE.has(run.snapshot().phase),
+    isReceiving: !BUSY_OTHERWISE.has(watched.run.snapshot().phase),
   })
-  const floor = minRate === null ? null : new RateFloor(minRate, moment())
+  let floor = minRate === null ? null : new RateFloor(minRate, moment())
   const look = () => {
-    if (minRate === null || !floor?.isBelow(moment())) return
+    if (minRate === null) return
+    if (limiter !== watched.limiter) {
+      limiter = watched.limiter
+      floor = new RateFloor(minRate, moment())
+    }
+    if (!floor?.isBelow(moment())) return
     const message = `less than ${formatRateLimit(minRate)}/s came for a minute`
     reject(new DragonflyError('DOWNLOAD_SLOW', message))
   }

@@ -67,7 +67,7 @@ test('each wait is what was waited for, and all times are the whole', () => {
 test('what is stored is looked through before there is a machine, and written after the last byte', () => {
   const run = watched()
   run.join()
-  run.journal.storing(true)
+  run.journal.storing()
   run.pass(12)
   run.fetched(0, SEED)
   run.pass(3)

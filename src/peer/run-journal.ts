@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.ts'
 import { pieceBytes } from '../core/piece-layout.ts'
 import type { Download } from '../transfer/download.ts'
 import type { DownloadEffect, DownloadEvent, PieceFrom, SourceId } from '../transfer/events.ts'
-import { Pace } from '../transfer/pace.ts'
+import { STANDSTILL_MS } from '../transfer/lived-time.ts'
 import { ORIGIN, RunSources } from './run-sources.ts'
 import { RunTimes, type TimeReason } from './run-times.ts'
 
@@ -10,8 +10,6 @@ type Fetch = PieceFrom & { readonly since: number; readonly wantedBytes: number;
 
 /** An origin that was silent for so long is waited for. */
 const ORIGIN_QUIET_MS = 1_000
-/** Longer than this until a tick, which is due five times a second, and the process stood still. */
-const STANDSTILL_MS = 2_000
 
 /**
  * Watches a run, so that it can be said afterwards where its time went and who brought what: it hears each event and what the machine
@@ -23,8 +21,6 @@ export class RunJournal {
   readonly #times: RunTimes
   readonly #sources = new RunSources()
   readonly #fetches = new Map<string, Fetch>()
-  /** The machine's own rule for what is late. */
-  readonly #pace = new Pace()
   #machine: Download | null = null
   #retries = 0
   #isStoring = false
@@ -72,9 +68,9 @@ export class RunJournal {
     if (wasQuiet) this.#look()
   }
 
-  /** Something is written or synced that the machine does not know as such. */
-  storing(isStoring: boolean): void {
-    this.#isStoring = isStoring
+  /** From now until a piece has come, something is written or synced that the machine does not know as such. */
+  storing(): void {
+    this.#isStoring = true
     this.#look()
   }
 
@@ -95,7 +91,6 @@ export class RunJournal {
       case 'fetched': {
         const kind = event.source === this.#machine!.seedSource ? 'supernode' : 'peer'
         this.#sources.brought(event.source, kind, event.bytes)
-        this.#pace.record(event.elapsedMs)
         this.#isStoring = false
         return this.#endFetch(event, now)
       }
@@ -152,11 +147,11 @@ export class RunJournal {
     if (machine.phase === 'verifying') return 'digest'
     const isOriginHeard = now - this.#originHeardAt <= ORIGIN_QUIET_MS
     if (this.#fetches.size === 0) return machine.waits.reason ?? (isOriginHeard ? 'transfer' : 'origin')
-    return isOriginHeard ? 'transfer' : this.#reasonOfFetches(now)
+    return isOriginHeard ? 'transfer' : this.#reasonOfFetches(machine.hedgeAfterMs, now)
   }
 
-  #reasonOfFetches(now: number): TimeReason {
-    const lateAfterMs = this.#pace.hedgeAfterMs
+  /** @param lateAfterMs the machine's own rule */
+  #reasonOfFetches(lateAfterMs: number, now: number): TimeReason {
     let reason: TimeReason = 'slow'
     for (const { since, bytes, wantedBytes } of this.#fetches.values()) {
       if (bytes >= wantedBytes) reason = 'disk'

@@ -44,25 +44,25 @@ test('what was appended after a torn line stands in a line of its own', t => {
   assert.deepEqual(linesOf(file), ['{"n":1}', '{"n":', '{"n":3}'])
 })
 
-test('the newest thousand stay when there are more than two thousand', t => {
+test('when there are more than four MiB the newest two stay, in whole lines', t => {
   const { file, open } = openRunLog(t)
-  const log = open()
-  for (let n = 1; n <= 2_001; n++) log.append(() => ({ n }))
-  assert.deepEqual([linesOf(file).length, linesOf(file)[0]], [1_000, '{"n":1002}'])
-  log.append(() => ({ n: 2_002 }))
-  assert.equal(linesOf(file).at(-1), '{"n":2002}')
-  assert.deepEqual(readdirSync(path.dirname(file)), ['downloads.jsonl'])
-})
-
-test('four MiB are the most, whatever the lines', t => {
-  const { file, open } = openRunLog(t)
+  writeFileSync(file, `${'{"n":0}\n'.repeat(2_000)}{"n":`)
   const log = open()
   const long = 'x'.repeat(60_000)
   for (let n = 1; n <= 80; n++) {
     log.append(() => ({ n, long }))
     assert.ok(statSync(file).size <= 4 * 1024 ** 2)
+    if (n === 60) assert.equal(linesOf(file).length, 2_061, 'however many lines that is')
   }
-  assert.equal(JSON.parse(linesOf(file).at(-1)!).n, 80)
+  const left = linesOf(file).map(line => JSON.parse(line).n)
+  assert.deepEqual([left[0], left.at(-1), left.length], [37, 80, 44])
+  assert.deepEqual(readdirSync(path.dirname(file)), ['downloads.jsonl'])
+})
+
+test('a line that alone is longer than may stay leaves nothing', t => {
+  const { file, open } = openRunLog(t)
+  open().append(() => ({ long: 'x'.repeat(4 * 1024 ** 2) }))
+  assert.equal(statSync(file).size, 0)
 })
 
 test('a file that cannot be written is logged and throws nothing', t => {

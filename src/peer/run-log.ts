@@ -1,10 +1,17 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  writeSync,
+} from 'node:fs'
 import path from 'node:path'
 import type { Log } from '../ops/log.ts'
 
-/** When there are more lines, or more bytes, the newest are kept. */
-const LINES_MAX = 2_000
-const LINES_KEPT = 1_000
+/** When there are more bytes, the newest are kept. */
 const BYTES_MAX = 4 * 1024 ** 2
 const BYTES_KEPT = 2 * 1024 ** 2
 
@@ -22,7 +29,6 @@ export class RunLog {
   readonly #file: string
   readonly #log: Log
   #descriptor: number | null = null
-  #lines = 0
   #bytes = 0
 
   constructor(file: string, log: Log) {
@@ -36,9 +42,8 @@ export class RunLog {
       const line = Buffer.from(`${JSON.stringify(make())}\n`)
       this.#descriptor ??= this.#open()
       writeSync(this.#descriptor, line)
-      this.#lines++
       this.#bytes += line.length
-      if (this.#lines > LINES_MAX || this.#bytes > BYTES_MAX) this.#shorten()
+      if (this.#bytes > BYTES_MAX) this.#shorten()
     } catch (thrown) {
       this.#log.warn({ cause: (thrown as Error).message }, 'record of a download not written')
       this.close()
@@ -53,17 +58,17 @@ export class RunLog {
   #open(): number {
     const descriptor = openSync(this.#file, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600)
     this.#bytes = fstatSync(descriptor).size
-    // A foreign or runaway file is not read into memory.
-    const content = this.#bytes > 4 * BYTES_MAX ? null : readFileSync(descriptor)
-    this.#lines = content === null ? 0 : countLines(content)
+    const last = Buffer.of(NEWLINE)
+    if (this.#bytes > 0) readSync(descriptor, last, 0, 1, this.#bytes - 1)
     // Who was killed in the middle of a line leaves it without an end.
-    if (content !== null && content.length > 0 && content.at(-1) !== NEWLINE) writeSync(descriptor, '\n')
+    if (last[0] !== NEWLINE) this.#bytes += writeSync(descriptor, '\n')
     return descriptor
   }
 
   /** Whoever reads meanwhile sees the old file or the new one. */
   #shorten(): void {
     this.close()
+    // A foreign or runaway file is not read into memory.
     const content = this.#bytes > 4 * BYTES_MAX ? Buffer.alloc(0) : readFileSync(this.#file)
     const kept = newest(content)
     const temporary = `${this.#file}.new`
@@ -80,19 +85,9 @@ export class RunLog {
 
 const NEWLINE = 0x0a
 
-function countLines(content: Buffer): number {
-  let lines = 0
-  for (let at = content.indexOf(NEWLINE); at >= 0; at = content.indexOf(NEWLINE, at + 1)) lines++
-  return lines
-}
-
 /** Whole lines from the end, as many as may stay. */
 function newest(content: Buffer): Buffer {
-  let start = content.length
-  for (let lines = 0; lines < LINES_KEPT && start > 0; lines++) {
-    const before = start < 2 ? -1 : content.lastIndexOf(NEWLINE, start - 2)
-    if (content.length - (before + 1) > BYTES_KEPT) break
-    start = before + 1
-  }
-  return content.subarray(start)
+  if (content.length <= BYTES_KEPT) return content
+  const lineFeed = content.indexOf(NEWLINE, content.length - BYTES_KEPT - 1)
+  return content.subarray(lineFeed + 1)
 }

@@ -1,7 +1,7 @@
 import type { Digest } from '../core/digest.ts'
 import type { TaskId } from '../core/task-id.ts'
 import type { Download } from '../transfer/download.ts'
-import type { RunResult, RunSnapshot } from '../wire/local.ts'
+import { type RunResult, type RunSnapshot, totalBytes } from '../wire/local.ts'
 import { boundFactor } from './bound-factor.ts'
 
 /** What a run tells the command that waits for it. */
@@ -15,7 +15,7 @@ export function snapshotOf(
     ...what,
     phase,
     lengthBytes: content.version?.layout.lengthBytes ?? null,
-    heldBytes: bytes.origin + bytes.supernode + bytes.peers + bytes.local,
+    heldBytes: totalBytes(bytes),
     bytes: { ...bytes },
     waiting: waits.reason,
   }

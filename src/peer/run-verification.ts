@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto'
 import type { Digest } from '../core/digest.ts'
-import { DragonflyError, type ErrorCode } from '../core/error.ts'
+import { DragonflyError } from '../core/error.ts'
 import type { TaskFile } from '../store/task-file.ts'
 
 type Promised = {
@@ -28,14 +27,9 @@ export async function verifyContent(file: TaskFile, promised: Promised): Promise
   return digest
 }
 
-/** What was received is not what was to be. */
-export function isFoundWrong(code: ErrorCode): boolean {
-  return code === 'ORIGIN_CHANGED' || code === 'DIGEST_MISMATCH'
-}
-
 async function wholeDigest(file: TaskFile, promised: Promised): Promise<Digest | null> {
   if (file.isComplete && file.digest) return file.digest
   if (promised.expectedDigest === null) return promised.knownDigest
   const streamed = promised.digestOfStream(file.layout.lengthBytes)
-  return streamed ?? file.computeDigest(() => createHash('sha256'))
+  return streamed ?? file.computeDigest()
 }

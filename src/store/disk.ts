@@ -106,13 +106,18 @@ export async function statPath(filePath: string): Promise<fs.BigIntStats | null>
   }
 }
 
-/** What this account may still write on the directory's file system. */
+/** What this account may still write on the file system of the directory, which is made where it is not there. */
 export async function freeBytesAt(directory: string): Promise<number> {
-  try {
-    const { bavail, bsize } = await fsp.statfs(directory)
-    return bavail * bsize
-  } catch (cause) {
-    throw toDiskError(cause, `cannot ask for the space at ${directory}`)
+  for (let tries = 1; ; tries++) {
+    try {
+      const { bavail, bsize } = await fsp.statfs(directory)
+      return bavail * bsize
+    } catch (cause) {
+      if (tries > 2 || errnoOf(cause) !== 'ENOENT') {
+        throw toDiskError(cause, `cannot ask for the space at ${directory}`)
+      }
+      await makeDirectory(directory)
+    }
   }
 }
 

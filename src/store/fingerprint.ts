@@ -6,15 +6,14 @@ import type { BigIntStats } from 'node:fs'
  * and changing the mode do not count.
  */
 export type Fingerprint = {
-  /** Decimal, since 64 bits do not fit a number. */
-  readonly ino: string
+  readonly ino: bigint
   readonly size: number
-  /** Nanoseconds since the Unix epoch, decimal. */
-  readonly mtimeNs: string
+  /** Nanoseconds since the Unix epoch. */
+  readonly mtimeNs: bigint
 }
 
 export function fingerprintOf(stats: BigIntStats): Fingerprint {
-  return { ino: String(stats.ino), size: Number(stats.size), mtimeNs: String(stats.mtimeNs) }
+  return { ino: stats.ino, size: Number(stats.size), mtimeNs: stats.mtimeNs }
 }
 
 export function sameFingerprint(a: Fingerprint, b: Fingerprint): boolean {

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import type { Generation } from '../core/generation.ts'
 import { isTaskId, type TaskId } from '../core/task-id.ts'
-import { encodeUtf8 } from '../core/text.ts'
+import { encodeUtf8, replaceControlCharacters } from '../core/text.ts'
 import { listDirectory } from './disk.ts'
 
 /** What a place is made of. `name` may come from a URL and is not trusted. */
@@ -14,6 +14,8 @@ type ContentFile = { readonly path: string; readonly taskIdPrefix: string }
 export type StorePlaces = {
   /** Directories to create, mode 0700, parents first. Others are created when a task needs them. */
   readonly directories: readonly string[]
+  /** The directory that all content lies below. */
+  readonly contentRoot: string
   recordPath(taskId: TaskId): string
   /** While downloading. */
   partialPath(task: PlacedTask): string
@@ -41,6 +43,7 @@ export function peerPlaces(home: string): StorePlaces {
   const partialPath = (task: PlacedTask) => path.join(data, `${safeFileName(task.name)}-${signOf(task)}`)
   return {
     directories: [home, data, meta, records],
+    contentRoot: data,
     recordPath: taskId => path.join(records, taskId + RECORD_SUFFIX),
     partialPath,
     sharedPath: task => `${partialPath(task)}.service`,
@@ -62,6 +65,7 @@ export function repoPlaces(homeDir: string): StorePlaces {
   }
   return {
     directories: [homeDir, repo],
+    contentRoot: repo,
     recordPath: taskId => contentPath(taskId) + RECORD_SUFFIX,
     partialPath: task => contentPath(task.taskId),
     sharedPath: task => contentPath(task.taskId),
@@ -85,8 +89,7 @@ export function repoPlaces(homeDir: string): StorePlaces {
  * Makes one path component of any text: no separator, no control character, never `.` or `..` or empty, at most 150 bytes of UTF-8.
  */
 export function safeFileName(name: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must go
-  const plain = name.toWellFormed().replace(/[/\\\u0000-\u001f\u007f]/g, '_')
+  const plain = replaceControlCharacters(name.toWellFormed(), '_').replace(/[/\\]/g, '_')
   let kept = ''
   let keptBytes = 0
   for (const character of plain) {

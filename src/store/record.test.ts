@@ -70,7 +70,7 @@ const histories: fc.Arbitrary<History> = fc
       pieces: indices.map(index => [index, given.digest.map(byte => byte ^ index)]),
       completion: given.isComplete
         ? {
-            fingerprint: { ino: '18446744073709551615', size: lengthBytes, mtimeNs: '1700000000123456789' },
+            fingerprint: { ino: 2n ** 64n - 1n, size: lengthBytes, mtimeNs: 1_700_000_000_123_456_789n },
             digest: given.wholeDigest && digestOf(given.wholeDigest),
           }
         : null,
@@ -107,6 +107,14 @@ test('a record decodes to what was encoded', () => {
       assert.deepEqual(record.completion, history.completion)
       assert.equal(record.trustedBytes, encodeUtf8(text).length)
     }),
+  )
+})
+
+test('a completion is written as documented: 64 bits do not fit a number', () => {
+  const fingerprint = { ino: 2n ** 63n, size: 0, mtimeNs: -1n }
+  assert.equal(
+    encodeCompletion({ fingerprint, digest: null }),
+    '{"complete":{"ino":"9223372036854775808","size":0,"mtimeNs":"-1","digest":null}}\n',
   )
 })
 
@@ -148,7 +156,8 @@ test('a malformed line ends the trusted part, whatever follows', () => {
     `{"p":1,"d":"${'0G'.repeat(32)}"}\n`,
     `{"p":1,"d":"${'00'.repeat(31)}"}\n`,
     encodeLength(64),
-    encodeCompletion({ fingerprint: { ino: '1', size: 64, mtimeNs: '1' }, digest: null }),
+    encodeCompletion({ fingerprint: { ino: 1n, size: 64, mtimeNs: 1n }, digest: null }),
+    '{"complete":{"ino":"one","size":70,"mtimeNs":"1","digest":null}}\n',
     header,
   ]
   for (const line of bad) {
@@ -160,9 +169,9 @@ test('a malformed line ends the trusted part, whatever follows', () => {
 
 test('pieces after a completion are not trusted, a renewed completion is', () => {
   const digest = new Uint8Array(32).fill(7)
-  const first: Completion = { fingerprint: { ino: '1', size: 10, mtimeNs: '1' }, digest: null }
+  const first: Completion = { fingerprint: { ino: 1n, size: 10, mtimeNs: 1n }, digest: null }
   const renewed: Completion = {
-    fingerprint: { ino: '2', size: 10, mtimeNs: '3' },
+    fingerprint: { ino: 2n, size: 10, mtimeNs: -3n },
     digest: digestOf(digest) as Digest,
   }
   const text = encodeHeader(newTask(10)) + encodePiece(0, digest) + encodeCompletion(first)

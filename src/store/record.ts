@@ -71,8 +71,10 @@ export function encodeLength(lengthBytes: number): string {
   return encodeLine({ length: lengthBytes })
 }
 
-export function encodeCompletion(completion: Completion): string {
-  return encodeLine({ complete: { ...completion.fingerprint, digest: completion.digest } })
+/** 64 bits do not fit a number of JSON, so they are decimal text. */
+export function encodeCompletion({ fingerprint, digest }: Completion): string {
+  const { ino, size, mtimeNs } = fingerprint
+  return encodeLine({ complete: { ino: String(ino), size, mtimeNs: String(mtimeNs), digest } })
 }
 
 export function decodeRecord(bytes: Uint8Array): DecodedRecord {
@@ -169,11 +171,15 @@ function applyCompletion(record: TaskRecord, fields: Fields | null): boolean {
   if (fields === null || record.layout.lengthBytes === null) return false
   if (record.digests.count !== pieceCount(record.layout)) return false
   const { ino, size, mtimeNs, digest } = fields
-  if (typeof ino !== 'string' || typeof mtimeNs !== 'string' || size !== record.layout.lengthBytes)
-    return false
+  if (!isDecimal(ino) || !isDecimal(mtimeNs) || size !== record.layout.lengthBytes) return false
   if (digest !== null && !isDigest(digest)) return false
-  record.completion = { fingerprint: { ino, size, mtimeNs }, digest }
+  record.completion = { fingerprint: { ino: BigInt(ino), size, mtimeNs: BigInt(mtimeNs) }, digest }
   return true
+}
+
+/** Times before 1970 are negative. */
+function isDecimal(value: unknown): value is string {
+  return typeof value === 'string' && /^-?\d{1,20}$/.test(value)
 }
 
 function isTextOrNull(value: unknown): value is string | null {

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import fsp from 'node:fs/promises'
+import path from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { temporaryDirectory } from '../../test/support/store-fixture.ts'
 import { DiskSpace } from './space.ts'
 
 const MIB = 1024 ** 2
@@ -50,16 +53,25 @@ test('what is written, or given back, counts no more as promised', async t => {
   await space.reserve(() => 5 * MIB)
 })
 
-test('room is made piece by piece until there is enough', async t => {
+test('room is made until there is enough', async t => {
   const disk = openDisk(t, 2 * MIB)
   let copies = 5
-  const makeRoom = async () => {
+  const asked: number[] = []
+  const makeRoom = async (missingBytes: number) => {
+    asked.push(missingBytes)
     disk.freeBytes += 2 * MIB
     return --copies >= 0
   }
   const space = new DiskSpace({ directory: '/home/data', makeRoom })
   await space.reserve(() => 5 * MIB)
   assert.equal(copies, 3)
+  assert.deepEqual(asked, [3 * MIB, MIB])
+})
+
+test('a directory that somebody removed is made again', async t => {
+  const directory = path.join(temporaryDirectory(t), 'home', 'data')
+  await new DiskSpace({ directory, makeRoom: none }).reserve(() => 1)
+  assert.ok(existsSync(directory))
 })
 
 test('who needs nothing is never refused', async t => {

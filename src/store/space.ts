@@ -5,8 +5,8 @@ import { freeBytesAt } from './disk.ts'
 type DiskSpaceOptions = {
   /** On the file system in question. */
   readonly directory: string
-  /** Frees some of the space that is missing, if it can; false where there is nothing more to free. */
-  readonly makeRoom: () => Promise<boolean>
+  /** Frees what is missing; false where that much cannot be freed, and then nothing is. */
+  readonly makeRoom: (missingBytes: number) => Promise<boolean>
 }
 
 /** What is free on a file system, less what the downloads that are under way will still need of it. */
@@ -32,7 +32,7 @@ export class DiskSpace {
       const promisedBytes = this.#promisedBytes()
       const missingBytes = wantedBytes + promisedBytes - freeBytes
       if (wantedBytes === 0 || missingBytes <= 0) break
-      if (await makeRoom()) continue
+      if (await makeRoom(missingBytes)) continue
       throw new DragonflyError(
         'DISK_FULL',
         `${formatSize(missingBytes)} are missing at ${directory}: the download takes ${formatSize(wantedBytes)}, ` +

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -142,7 +141,7 @@ for (const lengthBytes of [0, null]) {
     const store = await openTaskStore({ places: peerPlaces(home), sha256 })
     const file = await store.create(newTask(lengthBytes))
     await file.seal(0)
-    const digest = await file.computeDigest(() => createHash('sha256'))
+    const digest = await file.computeDigest()
     assert.equal(digest, digestOf(sha256(new Uint8Array(0))))
     await file.complete(digest)
     assert.equal(fs.statSync(file.path).size, 0)
@@ -171,10 +170,38 @@ test('a task that lacks a piece or a length does not complete', async t => {
 test('the digest is that of the whole content, and its computation can be stopped', async t => {
   const file = await startTask(t, 70)
   await writeMissing(file, content)
-  assert.equal(await file.computeDigest(() => createHash('sha256')), digestOf(sha256(content)))
+  assert.equal(await file.computeDigest(), digestOf(sha256(content)))
   const reason = new Error('enough')
-  const stopped = file.computeDigest(() => createHash('sha256'), AbortSignal.abort(reason))
+  const stopped = file.computeDigest(AbortSignal.abort(reason))
   await assert.rejects(stopped, reason)
+})
+
+test('the digest is computed once for all who want it, until the last of them has gone', async t => {
+  const file = await startTask(t, 70)
+  await writeMissing(file, content)
+  const reads = t.mock.method(file, 'read')
+  const [first, second] = [new AbortController(), new AbortController()]
+  const gone = [file.computeDigest(first.signal), file.computeDigest(second.signal)]
+  for (const leaver of [first, second]) leaver.abort(new Error('enough'))
+  for (const one of gone) await assert.rejects(one, /enough/)
+  assert.equal(file.digest, null)
+  reads.mock.resetCalls()
+  const leaver = new AbortController()
+  const left = file.computeDigest(leaver.signal)
+  const stays = file.computeDigest()
+  leaver.abort(new Error('enough'))
+  await assert.rejects(left, /enough/)
+  assert.equal(await stays, digestOf(sha256(content)))
+  assert.equal(reads.mock.callCount(), 1)
+})
+
+test('what is read when the file is closed meanwhile is handed out', async t => {
+  const file = await startTask(t, 70)
+  await writeMissing(file, content)
+  await file.complete(null)
+  const reading = file.read(new Uint8Array(70), 0)
+  void file.close()
+  assert.equal(await reading, 70)
 })
 
 test('touched means edited or replaced, not linked or made readable', async t => {

@@ -1,12 +1,12 @@
+import { createHash } from 'node:crypto'
 import { assert } from '../core/assert.ts'
 import type { Bitmap } from '../core/bitmap.ts'
-import type { Digest } from '../core/digest.ts'
+import { type Digest, digestOf } from '../core/digest.ts'
 import { DragonflyError } from '../core/error.ts'
 import type { Generation, Validator } from '../core/generation.ts'
 import type { PieceDigests } from '../core/piece-digests.ts'
 import { isValidLayout, type PieceLayout, pieceCount } from '../core/piece-layout.ts'
 import type { TaskId } from '../core/task-id.ts'
-import { digestOfContent, type Hasher } from './content-digest.ts'
 import { Descriptor } from './descriptor.ts'
 import {
   readAt,
@@ -20,6 +20,8 @@ import {
   writeAll,
 } from './disk.ts'
 import { fingerprintOf, sameFingerprint } from './fingerprint.ts'
+import { hashContent } from './hash-content.ts'
+import { JoinedWork } from './joined-work.ts'
 import type { Journal } from './journal.ts'
 import { checkPieceFits } from './piece-fit.ts'
 import { type Completion, encodeCompletion, encodeLength, encodePiece } from './record.ts'
@@ -43,7 +45,6 @@ type PieceWrite = { readonly lengthBytes: number; readonly done: Promise<void> }
  */
 export class TaskFile {
   readonly taskId: TaskId
-  readonly name: string
   readonly url: string
   readonly generation: Generation
   readonly validator: Validator
@@ -64,13 +65,13 @@ export class TaskFile {
   #sealing: { readonly layout: PieceLayout; readonly done: Promise<void> } | null = null
   #completing: Promise<void> | null = null
   #computedDigest: Digest | null = null
+  readonly #digesting = new JoinedWork(signal => this.#computeDigest(signal))
   #fate: 'stay' | 'close' | 'discard' = 'stay'
   #settled: Promise<void> | null = null
 
   constructor(content: TaskContent, options: TaskFileOptions) {
     const { header } = content
     this.taskId = header.taskId
-    this.name = header.name
     this.url = header.url
     this.generation = header.generation
     this.validator = header.validator
@@ -149,8 +150,12 @@ export class TaskFile {
       throw new DragonflyError('PIECE_NOT_HELD', `bytes ${position} to ${end} of the task are not here yet`)
     }
     if (this.#file.isClosed) this.#checkOpen()
-    const count = await this.#file.use(descriptor => readAt(descriptor, into, position))
-    if (!this.isIntact) throw new DragonflyError('DISK_ERROR', `${this.#path} was changed by somebody else`)
+    const count = await this.#file.use(async descriptor => {
+      const readBytes = await readAt(descriptor, into, position)
+      // Still within the use: once the last one has let go, the file can not be looked at any more.
+      if (!this.isIntact) throw new DragonflyError('DISK_ERROR', `${this.#path} was changed by somebody else`)
+      return readBytes
+    })
     if (count === 0) throw new DragonflyError('DISK_ERROR', `${this.#path} is shorter than its pieces`)
     return Math.min(count, end - position)
   }
@@ -206,16 +211,13 @@ export class TaskFile {
   }
 
   /**
-   * Digest of the whole content, by reading it where it is not known. `createHash` makes a SHA-256 that nobody else feeds.
+   * Digest of the whole content, by reading it where it is not known, once for all who ask meanwhile.
    * @throws the signal's reason; DragonflyError DISK_ERROR
    */
-  async computeDigest(createHash: () => Hasher, signal?: AbortSignal): Promise<Digest> {
-    const { lengthBytes } = this.#layout
-    assert(lengthBytes !== null && this.held.isFull, 'all pieces are held')
+  async computeDigest(signal?: AbortSignal): Promise<Digest> {
+    assert(this.#layout.lengthBytes !== null && this.held.isFull, 'all pieces are held')
     signal?.throwIfAborted()
-    if (this.digest) return this.digest
-    this.#computedDigest = await digestOfContent(this, lengthBytes, { hash: createHash(), signal })
-    return this.#computedDigest
+    return this.digest ?? this.#digesting.join(signal)
   }
 
   /**
@@ -337,6 +339,11 @@ export class TaskFile {
     await this.#journal.append(encodeCompletion(completion))
     this.#completion = completion
     await this.#journal.close()
+  }
+
+  async #computeDigest(signal: AbortSignal): Promise<Digest> {
+    this.#computedDigest = digestOf(await hashContent(this, createHash('sha256'), signal))
+    return this.#computedDigest
   }
 
   async #sync(): Promise<void> {

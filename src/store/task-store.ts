@@ -35,10 +35,6 @@ type TaskFacts = {
 /** A generation of a task to start. `url` goes to disk and to logs, so the caller redacts it. */
 export type NewTask = RecordHeader
 
-type StoredTask = Pick<TaskFile, 'taskId' | 'name' | 'url' | 'isComplete'> & {
-  readonly lengthBytes: number | null
-}
-
 /**
  * Creates the directories. One process at a time may have a store open at the same places; who starts it sees to that.
  * @throws DragonflyError DISK_FULL, DISK_ERROR
@@ -142,16 +138,6 @@ export class TaskStore {
     }
   }
 
-  /** All tasks that have a record, as recorded: unverified unless they are open. */
-  async list(): Promise<StoredTask[]> {
-    const tasks: StoredTask[] = []
-    for (const taskId of await this.#options.places.recordedTaskIds()) {
-      const task = this.#describeOpen(taskId) ?? (await this.#describeStored(taskId))
-      if (task) tasks.push(task)
-    }
-    return tasks
-  }
-
   /** Closes all task files and refuses further work. Descriptors with a lease close when that ends. */
   async close(): Promise<void> {
     this.#closing.abort(closedError())
@@ -159,21 +145,6 @@ export class TaskStore {
       await this.#turns.settled()
       await Promise.all([...this.#files.values()].map(file => file.close()))
     }
-  }
-
-  #describeOpen(taskId: TaskId): StoredTask | null {
-    const file = this.#files.get(taskId)
-    if (!file?.isOpen) return null
-    const { name, url, isComplete, layout } = file
-    return { taskId, name, url, isComplete, lengthBytes: layout.lengthBytes }
-  }
-
-  async #describeStored(taskId: TaskId): Promise<StoredTask | null> {
-    const stored = await readRecord(this.#options.places.recordPath(taskId))
-    if (stored.kind !== 'record' || stored.record.header.taskId !== taskId) return null
-    const { header, layout, completion } = stored.record
-    const { name, url } = header
-    return { taskId, name, url, isComplete: completion !== null, lengthBytes: layout.lengthBytes }
   }
 
   /** In the task's turn only. */

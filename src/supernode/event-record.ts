@@ -7,6 +7,7 @@ import type { TaskId } from '../core/task-id.ts'
 import type { Log } from '../ops/log.ts'
 import { VERSION } from '../ops/version.ts'
 import type { HostId } from '../swarm/hosts.ts'
+import type { Seat } from '../swarm/member.ts'
 import type { Assignment, ConsumerReport } from '../swarm/task-swarm.ts'
 
 /**
@@ -31,6 +32,7 @@ export type SwarmEvent =
       zone: number
       slots: number
       lookAhead: number
+      isSeedOnly: boolean
       held: number
       bitmap: string
     }
@@ -162,8 +164,7 @@ export class EventRecord {
   }
 }
 
-/** `lookAhead` is the pieces that a consumer which reads while it downloads wants soon; 0 where it does not. */
-type Seat = { zone: number; slots: number; lookAhead: number }
+type RecordedSeat = Required<Seat> & { slots: number }
 
 /** The events of one swarm. */
 export class SwarmTrace {
@@ -183,7 +184,7 @@ export class SwarmTrace {
     if (pieces.length > 0) this.#record.write({ e: 'offer', ...this.#head(), pieces })
   }
 
-  joined(host: HostId, { held, ...seat }: Seat & { held: Bitmap }): void {
+  joined(host: HostId, { held, ...seat }: RecordedSeat & { held: Bitmap }): void {
     const bitmap = encodeHex(held.encode())
     this.#record.write({ e: 'join', ...this.#head(), host, ...seat, held: held.count, bitmap })
   }

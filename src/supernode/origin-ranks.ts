@@ -1,5 +1,8 @@
 import type { HostId } from '../swarm/hosts.ts'
 
+/** Members that may read the origin at once, unless set. */
+export const ORIGIN_READERS = 3
+
 /** The order in which a swarm's members may read the origin should the supernode be gone: 0 first, each rank given once at a time. */
 export class OriginRanks {
   readonly #ranks = new Map<HostId, number>()

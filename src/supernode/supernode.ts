@@ -16,7 +16,7 @@ import type { ProxySettings } from '../net/proxy.ts'
 import { RateLimiter } from '../net/rate-limiter.ts'
 import type { Log } from '../ops/log.ts'
 import { randomName } from '../ops/system-random.ts'
-import { VERSION } from '../ops/version.ts'
+import { userAgentOf, VERSION } from '../ops/version.ts'
 import { type Engine, openEngine } from '../peer/engine.ts'
 import { repoPlaces } from '../store/places.ts'
 import { sweepOrphans } from '../store/sweep-orphans.ts'
@@ -63,6 +63,8 @@ const BUFFER_BYTES = 256 * 1024 * 1024
 /** Pieces per consumer on their way at once; more only makes each of them slower to be shared on. */
 const CONSUMER_WINDOW = 1
 const UPLOADS_MAX = 1_024
+/** Upload slots that a peer may name. */
+const PEER_SLOTS_MAX = 64
 /**
  * What one peer may send: pieces come in at most at this rate, and who comes back after a restart announces all that it holds at once.
  * Long messages count as several, and announces cost more than reports.
@@ -101,7 +103,12 @@ export class Supernode {
     this.#options = options
     this.#store = store
     this.#secret = secret
-    this.#engine = openEngine({ ...options, store, bufferBytes: BUFFER_BYTES })
+    this.#engine = openEngine({
+      ...options,
+      store,
+      bufferBytes: BUFFER_BYTES,
+      userAgent: userAgentOf('supernode'),
+    })
     this.#access = new Access(this.#engine.origin, options.clock)
     this.#nameless = new NamelessChannels(options.clock)
     this.#hosts.add(SEED_HOST, options.uploadSlots)
@@ -258,7 +265,7 @@ export class Supernode {
       throw new DragonflyError('PROTOCOL_INVALID', 'a hello names an address that is none')
     }
     this.#sessions.set(session.host, session)
-    this.#hosts.add(session.host, Math.min(Math.max(message.uploadSlots, 1), 64))
+    this.#hosts.add(session.host, Math.min(Math.max(message.uploadSlots, 1), PEER_SLOTS_MAX))
     const host = this.#options.advertiseIp ?? socket.localHost
     const address = formatHostPort({ host, port: this.downloadPort })
     session.send({ type: 'welcome', version: PROTOCOL_VERSION, supernodeId: this.#supernodeId, address })

@@ -1,8 +1,7 @@
-import { Bitmap } from '../core/bitmap.ts'
 import type { Caller } from '../core/caller.ts'
 import type { Digest } from '../core/digest.ts'
 import { filterUrl } from '../core/filter-url.ts'
-import { PIECE_COUNT_MAX, pieceCount } from '../core/piece-layout.ts'
+import { pieceCount } from '../core/piece-layout.ts'
 import type { TaskId } from '../core/task-id.ts'
 import type { Version } from '../core/version.ts'
 import type { PieceContent } from '../net/piece-content.ts'
@@ -15,11 +14,11 @@ import type { Access, FetchedContent } from './access.ts'
 import { CdnCopy } from './cdn-copy.ts'
 import type { CdnFill, CdnObserver } from './cdn-fill.ts'
 import type { EventRecord, SwarmTrace } from './event-record.ts'
+import { claimsWhole, heldOf, isOfVersion, versionShown } from './holding-claim.ts'
 import { layoutMessage, packDigests } from './layout-message.ts'
 import { OriginRanks } from './origin-ranks.ts'
 import { readReport } from './read-report.ts'
 import { SEED_HOST, type Session } from './session.ts'
-import { claimsWhole, isOfVersion, versionShown } from './whole-claim.ts'
 
 type Announce = { readonly session: Session; readonly message: PeerMessages['announce'] }
 
@@ -41,10 +40,10 @@ type SwarmTaskOptions = {
 }
 
 const INLINE_BYTES_MAX = 64 * 1024
-const TICK_MS = 250
+export const TICK_MS = 250
 /** By then the first readers are gone. */
-const DIGEST_AFTER_MS = 3_000
-const STATUS_EVERY_TICKS = 8
+export const DIGEST_AFTER_MS = 3_000
+export const STATUS_EVERY_TICKS = 8
 
 /** One task at the supernode: its CDN copy, its swarm, and the messages between the two and the members. */
 export class SwarmTask {
@@ -289,18 +288,17 @@ export class SwarmTask {
     const { originReaders } = this.#options
     const known = this.#packDigests([...fill.run.digests.known()])
     session.send({ ...news, ...known, inline, originRank, originReaders })
-    const isSame =
-      message.generation === version.generation && message.pieceLength === version.layout.pieceLength
-    const size = Math.min(swarm.pieceCount ?? message.held.length * 8, PIECE_COUNT_MAX)
-    const held = isSame ? Bitmap.decode(message.held, size) : new Bitmap(inline ? 1 : 0)
+    const held = heldOf(message, version, swarm.pieceCount)
     // What came with the layout needs no assignment.
-    if (inline) held.add(0)
+    if (inline) {
+      held.resize(Math.max(1, held.size))
+      held.add(0)
+    }
     const { hosts, zones } = this.#options
     const zone = zones.numberOf(session.hello.zone)
-    const seat = { zone, lookAhead: message.lookAhead ?? 0 }
+    const seat = { zone, lookAhead: message.lookAhead ?? 0, isSeedOnly: message.isSeedOnly ?? false }
     this.#trace?.joined(session.host, { ...seat, slots: hosts.slotsOf(session.host), held })
-    const isSeedOnly = message.isSeedOnly ?? false
-    swarm.join(session.host, held.members(), this.#now(), { ...seat, isSeedOnly })
+    swarm.join(session.host, held.members(), this.#now(), seat)
     this.#flushSoon()
     this.#tickSoon()
     return true

@@ -40,16 +40,29 @@ export class HungryQueue {
   }
 
   takeFirst(): Member | null {
+    const place = this.#next()
+    if (!place) return null
+    place.isTaken = true
+    this.#size--
+    return place.member
+  }
+
+  /** Puts the first `count` behind the others. */
+  rotate(count: number): void {
+    for (let i = 0; i < count; i++) {
+      const place = this.#next()
+      if (place) this.#places.push(place)
+    }
+  }
+
+  #next(): Place | null {
     while (this.#front < this.#places.length) {
       const place = this.#places[this.#front++]
       if (this.#front >= COMPACT_AT && this.#front * 2 > this.#places.length) {
         this.#places = this.#places.slice(this.#front)
         this.#front = 0
       }
-      if (place.isTaken) continue
-      place.isTaken = true
-      this.#size--
-      return place.member
+      if (!place.isTaken) return place
     }
     return null
   }

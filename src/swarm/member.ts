@@ -87,6 +87,11 @@ export function newMember(
   }
 }
 
+/** Whether others may be sent to it. */
+export function isSource(member: Member): boolean {
+  return member.held.count > 0 && !member.isSeedOnly
+}
+
 export function avoids(member: Member, source: HostId, now: number): boolean {
   const avoided = member.avoided.get(source)
   return avoided !== undefined && now < avoided.until
@@ -111,9 +116,15 @@ export function isLateFrom(member: Member, source: HostId): boolean {
   return false
 }
 
-/** Whether this piece is late from this source. */
+/** Whether this piece is late from this source; if it is released then, another source was faster. */
 export function isLateOf(member: Member, piece: number, source: HostId): boolean {
   return member.outstanding.some(entry => entry.isLate && entry.piece === piece && entry.source === source)
+}
+
+/** The first of its assignments for the piece that is not late yet is. */
+export function markLate(member: Member, piece: number): void {
+  const late = member.outstanding.find(entry => entry.piece === piece && !entry.isLate)
+  if (late) late.isLate = true
 }
 
 /** Pieces that it awaits from the source. */

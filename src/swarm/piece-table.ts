@@ -1,13 +1,20 @@
 import { assert } from '../core/assert.ts'
-import type { Bitmap } from '../core/bitmap.ts'
+import { Bitmap } from '../core/bitmap.ts'
 import { PIECE_COUNT_MAX } from '../core/piece-layout.ts'
 import { pickIndex, type Random } from '../core/random.ts'
-import { classOf, Rarity } from './rarity.ts'
+import { Rarity } from './rarity.ts'
 
 /** Room for pieces of a task of unknown length, before the first is there. */
 const SIZE_UNKNOWN = 64
-/** A source that holds no more than this is looked through piece by piece, one that holds more in the order of rarity. */
-const FEW = 48
+/** As many of the pieces that nobody has are looked at. */
+const FRESH_SAMPLE = 48
+
+/** What a piece is picked from: what a source holds and a consumer neither has nor awaits, below `end`. */
+export type Candidates = {
+  readonly held: Bitmap
+  readonly covered: Bitmap
+  readonly end: number
+}
 
 /**
  * The pieces of a task: how many there are, which of them the seed offers, how many copies members have or await, in total and per
@@ -19,7 +26,7 @@ export class PieceTable {
   #count: number | null
   #size: number
   readonly #rarity: Rarity
-  readonly #zones = new Map<number, Uint32Array>()
+  readonly #zones = new Map<number, ZoneCopies>()
 
   constructor(count: number | null, random: Random) {
     this.#random = random
@@ -64,19 +71,21 @@ export class PieceTable {
     return this.#rarity.copiesOf(piece)
   }
 
-  /** Held or awaited in the zone. */
-  copiesIn(zone: number, piece: number): number {
-    return this.#zones.get(zone)?.[piece] ?? 0
+  /** What members in the zone have or await. */
+  coveredIn(zone: number): Bitmap {
+    return this.#ofZone(zone).covered
   }
 
   addCopy(piece: number, zone: number): void {
     this.#rarity.increase(piece)
-    this.#ofZone(zone)[piece]++
+    const { copies, covered } = this.#ofZone(zone)
+    if (copies[piece]++ === 0) covered.add(piece)
   }
 
   removeCopy(piece: number, zone: number): void {
     this.#rarity.decrease(piece)
-    this.#ofZone(zone)[piece]--
+    const { copies, covered } = this.#ofZone(zone)
+    if (--copies[piece] === 0) covered.delete(piece)
   }
 
   seal(count: number): void {
@@ -89,17 +98,18 @@ export class PieceTable {
     if (size <= this.#size) return false
     this.#size = Math.max(size, Math.min(this.#size * 2, PIECE_COUNT_MAX))
     this.#rarity.resize(this.#size)
-    for (const [zone, copies] of this.#zones) {
+    for (const [zone, { copies, covered }] of this.#zones) {
       const larger = new Uint32Array(this.#size)
       larger.set(copies)
-      this.#zones.set(zone, larger)
+      covered.resize(this.#size)
+      this.#zones.set(zone, { copies: larger, covered })
     }
     return true
   }
 
   /** An offered piece that nobody has or awaits, the first one of those looked at; -1 if there is none. */
   fresh(): number {
-    const count = Math.min(this.#rarity.freshCount, FEW)
+    const count = Math.min(this.#rarity.freshCount, FRESH_SAMPLE)
     let first = -1
     for (let place = 0; place < count; place++) {
       const piece = this.#rarity.at(place)
@@ -108,86 +118,62 @@ export class PieceTable {
     return first
   }
 
-  /** The rarest offered piece that `isWanted`, -1 if there is none. */
-  rarest(isWanted: (piece: number) => boolean): number {
+  /** The rarest offered piece below `end` that is not `covered`, -1 if there is none. */
+  rarest(covered: Bitmap, end: number): number {
     for (let place = 0; place < this.#rarity.length; place++) {
       const piece = this.#rarity.at(place)
-      if (isWanted(piece)) return piece
+      if (piece < end && !covered.has(piece)) return piece
     }
     return -1
   }
 
   /**
-   * One of the rarest offered pieces of `held` that are not `covered` and pass `isWanted`, -1 if there is none. Rarity counts in
-   * classes and chance decides within a class. (Were it exact, pieces of one age would keep pace with each other, so that all of them
-   * were everywhere at the same moment and nobody had anything to give until the next ones had spread.)
+   * One of the rarest that are offered, -1 if there is none. Rarity counts in classes and chance decides within a class. (Were it exact,
+   * pieces of one age would keep pace with each other, so that all of them were everywhere at the same moment and nobody had anything to
+   * give until the next ones had spread.)
    */
-  rarestHeld(held: Bitmap, covered: Bitmap, isWanted?: (piece: number) => boolean): number {
-    if (!held.hasBeyond(covered)) return -1
-    const isUseful = (piece: number) =>
-      held.has(piece) && !covered.has(piece) && (isWanted === undefined || isWanted(piece))
-    return held.count <= FEW ? this.#rarestOfFew(held, isUseful) : this.#rarestInOrder(isUseful)
-  }
-
-  /** The first offered piece of `held` that is not `covered` and passes `isWanted`, -1 if there is none. */
-  firstHeld(held: Bitmap, covered: Bitmap, isWanted?: (piece: number) => boolean): number {
-    return this.#firstFrom(0, { held, covered, isWanted })
-  }
-
-  /** Any such piece. */
-  anyHeld(held: Bitmap, covered: Bitmap, isWanted?: (piece: number) => boolean): number {
-    const search = { held, covered, isWanted }
-    const found = this.#firstFrom(pickIndex(this.#random, Math.max(1, held.size)), search)
-    return found >= 0 ? found : this.#firstFrom(0, search)
-  }
-
-  #firstFrom(
-    from: number,
-    { held, covered, isWanted }: { held: Bitmap; covered: Bitmap; isWanted?: (piece: number) => boolean },
-  ): number {
-    for (let piece = held.firstHeld(from); piece < held.size; piece = held.firstHeld(piece + 1)) {
-      if (!covered.has(piece) && this.isOffered(piece) && (isWanted === undefined || isWanted(piece)))
-        return piece
+  rarestOf({ held, covered, end }: Candidates): number {
+    for (const pieces of this.#rarity.classes) {
+      const count = pieces.countCommon(held, covered, end)
+      if (count > 0) return pieces.nthCommon(pickIndex(this.#random, count), held, covered)
     }
     return -1
   }
 
-  #rarestInOrder(isUseful: (piece: number) => boolean): number {
-    const first = this.#next(0, this.#rarity.length, isUseful)
-    if (first < 0) return -1
-    const end = this.#rarity.endOfClass(first)
-    const from = first + pickIndex(this.#random, end - first)
-    const place = this.#next(from, end, isUseful)
-    return this.#rarity.at(place < 0 ? first : place)
+  /** The first that is offered, -1 if there is none. */
+  firstOf(candidates: Candidates): number {
+    return this.#firstFrom(0, candidates)
   }
 
-  #next(from: number, end: number, isUseful: (piece: number) => boolean): number {
-    for (let place = from; place < end; place++) if (isUseful(this.#rarity.at(place))) return place
+  /** Any that is offered, -1 if there is none. */
+  anyOf(candidates: Candidates): number {
+    const found = this.#firstFrom(pickIndex(this.#random, Math.max(1, candidates.held.size)), candidates)
+    return found >= 0 ? found : this.#firstFrom(0, candidates)
+  }
+
+  #firstFrom(from: number, { held, covered, end }: Candidates): number {
+    for (
+      let piece = held.firstHeld(from);
+      piece < Math.min(end, held.size);
+      piece = held.firstHeld(piece + 1)
+    ) {
+      if (!covered.has(piece) && this.isOffered(piece)) return piece
+    }
     return -1
   }
 
-  #rarestOfFew(held: Bitmap, isUseful: (piece: number) => boolean): number {
-    let best = -1
-    let bestClass = Number.POSITIVE_INFINITY
-    let equals = 0
-    for (let piece = held.firstHeld(); piece < held.size; piece = held.firstHeld(piece + 1)) {
-      if (!this.#rarity.has(piece) || !isUseful(piece)) continue
-      const rareness = classOf(this.#rarity.copiesOf(piece))
-      if (rareness > bestClass) continue
-      equals = rareness < bestClass ? 1 : equals + 1
-      if (equals > 1 && pickIndex(this.#random, equals) > 0) continue
-      best = piece
-      bestClass = rareness
+  #ofZone(zone: number): ZoneCopies {
+    let ofZone = this.#zones.get(zone)
+    if (!ofZone) {
+      ofZone = { copies: new Uint32Array(this.#size), covered: new Bitmap(this.#size) }
+      this.#zones.set(zone, ofZone)
     }
-    return best
+    return ofZone
   }
+}
 
-  #ofZone(zone: number): Uint32Array {
-    let copies = this.#zones.get(zone)
-    if (!copies) {
-      copies = new Uint32Array(this.#size)
-      this.#zones.set(zone, copies)
-    }
-    return copies
-  }
+/** Copies that members in the zone have or await, and of which pieces there is any. */
+type ZoneCopies = {
+  readonly copies: Uint32Array
+  readonly covered: Bitmap
 }

@@ -23,12 +23,12 @@ export const POLICIES: Readonly<Record<string, PolicyPlan>> = {
   },
   'in-order': {
     about: 'the same sources, the first missing piece',
-    create: () => sampling((pieces, held, covered, isWanted) => pieces.firstHeld(held, covered, isWanted)),
+    create: () => sampling((pieces, candidates) => pieces.firstOf(candidates)),
     limits: null,
   },
   random: {
     about: 'the same sources, any missing piece',
-    create: () => sampling((pieces, held, covered, isWanted) => pieces.anyHeld(held, covered, isWanted)),
+    create: () => sampling((pieces, candidates) => pieces.anyOf(candidates)),
     limits: null,
   },
   mesh: {

@@ -19,6 +19,8 @@ type QuotaOptions = {
 
 /** Pieces that a member may always ask of one source at once: one is sent while the next is asked for. */
 const SHARE_MIN = 2
+/** Beyond the seed's slots, for who is alone: the next piece is sent while it stores the last. */
+const ALONE_AHEAD = 1
 
 /** How much may be under way at once, to a consumer and from a source. */
 export class Quota {
@@ -45,17 +47,21 @@ export class Quota {
     return this.#options.hosts.hasFreeSlot(source, this.#transitAt(source))
   }
 
+  /** Whether the seed could be asked by anybody. */
+  get isSeedFree(): boolean {
+    const { hosts, members, seed } = this.#options
+    return hosts.hasFreeSlot(seed, members.size === 1 ? ALONE_AHEAD : 0)
+  }
+
   /** No member takes more than its share of a source's slots, as long as there are others who could use them. */
   mayAsk(member: Member, source: HostId, now: number): boolean {
     const { hosts, members, seed } = this.#options
-    if (avoids(member, source, now)) return false
-    // Who is alone is sent the next piece while it stores the last.
-    const isNextForLoner = source === seed && this.#isAlone(member) && hosts.hasFreeSlot(seed, 1)
-    if (!isNextForLoner && !this.hasFreeSlot(source)) return false
+    const ahead = source === seed && this.#isAlone(member) ? ALONE_AHEAD : this.#transitAt(source)
+    if (avoids(member, source, now) || !hosts.hasFreeSlot(source, ahead)) return false
     // The seed is slow where many want something of it, and is often the only one.
     if (source !== seed && isLateFrom(member, source)) return false
     const fair = Math.ceil(hosts.slotsOf(source) / members.size)
-    return awaitedFrom(member, source) < Math.max(SHARE_MIN, 1 + this.#transitAt(source), fair)
+    return awaitedFrom(member, source) < Math.max(SHARE_MIN, 1 + ahead, fair)
   }
 
   /** The same for one more piece in line at a source that is sending to the member. */

@@ -103,6 +103,23 @@ test('who fetches from the seed alone is given nothing by others and gives them 
   )
 })
 
+test('who was a source and fetches from the seed alone now is no source any more', () => {
+  const swarm = newSwarm({ pieces: 4, members: 3, seedSlots: 1 })
+  swarm.join(1, upTo(4), 0)
+  for (const piece of upTo(4)) swarm.offerSeedPiece(piece, 0)
+  swarm.join(2, [], 0)
+  const [fromFirst] = swarm.takeAssignments()
+  assert.equal(fromFirst.source, 1)
+  swarm.leave(1, 0)
+  swarm.join(1, upTo(4), 0, { isSeedOnly: true })
+  const received = [fromFirst]
+  for (let [next] = finish(swarm, fromFirst); next; [next] = finish(swarm, next)) received.push(next)
+  assert.deepEqual(
+    received.map(({ source }) => source),
+    [1, SEED, SEED, SEED],
+  )
+})
+
 test('a piece that is late by what is known of the links does not keep its consumer waiting', () => {
   const swarm = newSwarm({ pieces: 10, members: 3, seedSlots: 1 })
   for (const holder of [1, 2]) swarm.join(holder, upTo(10), 0)

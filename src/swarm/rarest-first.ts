@@ -1,7 +1,7 @@
 import type { Bitmap } from '../core/bitmap.ts'
 import { pickIndex } from '../core/random.ts'
 import { isIsolated, isUnreliableConsumer, type Member, onTimeLoad } from './member.ts'
-import type { PieceTable } from './piece-table.ts'
+import type { Candidates, PieceTable } from './piece-table.ts'
 import type { Choice, Policy, SwarmView } from './policy.ts'
 
 /**
@@ -9,31 +9,21 @@ import type { Choice, Policy, SwarmView } from './policy.ts'
  * sources with a slot free, the one that does least comes first, and gives one of the rarest pieces that it has to give. Where there are
  * zones, each imports every piece once and spreads it within; only who starves may have a second import.
  */
-export const rarestFirst: Policy = sampling((pieces, held, covered, isWanted) =>
-  pieces.rarestHeld(held, covered, isWanted),
-)
+export const rarestFirst: Policy = sampling((pieces, candidates) => pieces.rarestOf(candidates))
 
-/** Which of the pieces that a source holds and a consumer lacks; -1 is none. */
-type PiecePicker = (
-  pieces: PieceTable,
-  held: Bitmap,
-  covered: Bitmap,
-  isWanted?: (piece: number) => boolean,
-) => number
+type PiecePicker = (pieces: PieceTable, candidates: Candidates) => number
 
 /** The same choice of sources with another choice of pieces. */
 export function sampling(pickPiece: PiecePicker): Policy {
   return {
     pick(view, member, now) {
-      const isNear = withinLookAhead(member)
-      const search = { now, pickPiece, isNear }
-      const forReader = member.lookAhead > 0 ? pick(view, member, { ...search, isWanted: isNear }) : null
+      const search = newSearch(member, now, pickPiece)
+      const forReader = member.lookAhead > 0 ? pick(view, member, { ...search, end: search.nearEnd }) : null
       return forReader ?? pick(view, member, search)
     },
     pickNext(view, member, now) {
-      const isNear = withinLookAhead(member)
-      const search = { now, pickPiece, isNear }
-      return pickNext(view, member, { ...search, isWanted: isNear }) ?? pickNext(view, member, search)
+      const search = newSearch(member, now, pickPiece)
+      return pickNext(view, member, { ...search, end: search.nearEnd }) ?? pickNext(view, member, search)
     },
   }
 }
@@ -41,19 +31,18 @@ export function sampling(pickPiece: PiecePicker): Policy {
 type Search = {
   readonly now: number
   readonly pickPiece: PiecePicker
-  /** Within the look-ahead: comes first from peers. */
-  readonly isNear: (piece: number) => boolean
-  /** No other piece will do. */
-  readonly isWanted?: (piece: number) => boolean
+  /** The end of the look-ahead: what lies before it comes first from peers. */
+  readonly nearEnd: number
+  /** No piece beyond will do. */
+  readonly end: number
+  /** Nor one of these: what the member has or awaits, and in an import, its zone. */
+  readonly covered: Bitmap
 }
 
-/** A quarter of the pieces ahead, or as far as whoever reads meanwhile asks for: what is begun comes to its end first. */
-function withinLookAhead({ covered, lookAhead }: Member): (piece: number) => boolean {
-  let end = -1
-  return piece => {
-    if (end < 0) end = covered.firstMissing() + (lookAhead || Math.ceil(covered.size / 4))
-    return piece < end
-  }
+/** The look-ahead is a quarter of the pieces, or as far as whoever reads meanwhile asks for: what is begun comes to its end first. */
+function newSearch({ covered, lookAhead }: Member, now: number, pickPiece: PiecePicker): Search {
+  const nearEnd = covered.firstMissing() + (lookAhead || Math.ceil(covered.size / 4))
+  return { now, pickPiece, nearEnd, end: Number.POSITIVE_INFINITY, covered }
 }
 
 /** Sources looked at per decision. */
@@ -84,8 +73,7 @@ function pickInOneZone(view: SwarmView, member: Member, search: Search): Choice 
 function pickAcrossZones(view: SwarmView, member: Member, search: Search): Choice | null {
   const { zone } = member
   if (view.importsInto(zone) < crossingsMax(view, zone)) {
-    const isNew = (piece: number) => view.pieces.copiesIn(zone, piece) === 0
-    const imported = pickImport(view, member, { ...search, isWanted: both(isNew, search.isWanted) })
+    const imported = pickImport(view, member, { ...search, covered: view.pieces.coveredIn(zone) })
     if (imported) return imported
   }
   const local = pickFromPeers(view, member, zone, search)
@@ -111,25 +99,25 @@ function pickImport(view: SwarmView, member: Member, search: Search): Choice | n
  * What nobody has or awaits. Who holds a piece that nobody else has yet has enough to give: each further one would wait there for its turn,
  * while others have nothing that is worth giving.
  */
-function pickFresh(view: SwarmView, member: Member, { now, isWanted }: Search): Choice | null {
+function pickFresh(view: SwarmView, member: Member, { now, end }: Search): Choice | null {
   const isLaden = member.firstHeld >= 0 && view.pieces.copiesOf(member.firstHeld) === 1
   if ((isLaden && view.sources.size > 1) || !view.quota.mayAsk(member, view.seed, now)) return null
   const piece = view.pieces.fresh()
-  return piece < 0 || isWanted?.(piece) === false ? null : { piece, source: view.seed }
+  return piece < 0 || piece >= end ? null : { piece, source: view.seed }
 }
 
-/** Second copies come from the seed only for those who have nothing else, so that it is not the bottleneck that it could be. */
-function pickFromSeed(view: SwarmView, member: Member, { now, isWanted }: Search): Choice | null {
-  if (!isStarving(member) || !view.quota.mayAsk(member, view.seed, now)) return null
-  const isMissing = (piece: number) => !member.covered.has(piece)
-  const piece = view.pieces.rarest(both(isMissing, isWanted))
+/** Second copies come from the seed only for those who have nothing else or want nothing else, so that it is not the bottleneck that it could be. */
+function pickFromSeed(view: SwarmView, member: Member, { now, end, covered }: Search): Choice | null {
+  const mayTakeCopies = member.isSeedOnly || isStarving(member)
+  if (!mayTakeCopies || !view.quota.mayAsk(member, view.seed, now)) return null
+  const piece = view.pieces.rarest(covered, end)
   return piece >= 0 ? { piece, source: view.seed } : null
 }
 
 function pickFromPeers(view: SwarmView, member: Member, zone: number, search: Search): Choice | null {
   if (isUnreliableConsumer(member)) return null
-  const near = { ...search, isWanted: both(search.isNear, search.isWanted) }
-  return best(view, member, zone, near) ?? best(view, member, zone, search)
+  const near = best(view, member, zone, { ...search, end: search.nearEnd })
+  return near || search.end === search.nearEnd ? near : best(view, member, zone, search)
 }
 
 /** Among a few sources the first that has something to give, and of those the one that does least. */
@@ -139,11 +127,11 @@ function best(view: SwarmView, member: Member, zone: number, search: Search): Ch
   let leastLoad = Number.POSITIVE_INFINITY
   view.freeSources(zone).sample(random, SOURCE_SAMPLE, source => {
     if (!quota.hasFreeSlot(source.host)) return 'busy'
-    if (!source.held.hasBeyond(member.covered)) return 'next'
+    if (!source.held.hasBeyond(search.covered)) return 'next'
     const load = hosts.utilisation(source.host)
     if (source === member || load >= leastLoad || isIsolated(source)) return 'next'
     if (!quota.mayAsk(member, source.host, search.now)) return 'next'
-    const piece = search.pickPiece(pieces, source.held, member.covered, search.isWanted)
+    const piece = search.pickPiece(pieces, { held: source.held, covered: search.covered, end: search.end })
     if (piece < 0) return 'next'
     choice = { piece, source: source.host }
     leastLoad = load
@@ -157,7 +145,8 @@ function pickNext(view: SwarmView, member: Member, search: Search): Choice | nul
   for (const { source: host, fromZone } of member.outstanding) {
     const source = fromZone === member.zone ? view.memberOf(host) : undefined
     if (!source || isIsolated(source) || !view.quota.mayQueue(member, host, search.now)) continue
-    const piece = search.pickPiece(view.pieces, source.held, member.covered, search.isWanted)
+    const { held } = source
+    const piece = search.pickPiece(view.pieces, { held, covered: search.covered, end: search.end })
     if (piece >= 0) return { piece, source: host }
   }
   return null
@@ -165,10 +154,4 @@ function pickNext(view: SwarmView, member: Member, search: Search): Choice | nul
 
 function isStarving(member: Member): boolean {
   return member.slow.size > 0 || onTimeLoad(member) === 0
-}
-
-type PieceFilter = (piece: number) => boolean
-
-function both(one: PieceFilter, other: PieceFilter | undefined): PieceFilter {
-  return other ? piece => one(piece) && other(piece) : one
 }

@@ -1,4 +1,5 @@
 import { assert } from '../core/assert.ts'
+import { Bitmap } from '../core/bitmap.ts'
 
 /**
  * Pieces in the order of how many copies there are, fewest first. A change by one moves a piece across one border between neighbours
@@ -13,6 +14,8 @@ export class Rarity {
   /** Per number of copies: how many pieces in the order have fewer. */
   #starts: number[] = [0]
   #length = 0
+  /** Per class, the pieces in it that are in the order. */
+  readonly #classes: Bitmap[] = []
 
   constructor(size: number) {
     this.#order = new Uint32Array(size)
@@ -42,17 +45,16 @@ export class Rarity {
     return this.#start(1)
   }
 
-  /** The end of the stretch of the order in which pieces are about as rare as the one at `place`: to within a factor of four. */
-  endOfClass(place: number): number {
-    const rareness = classOf(this.#copies[this.#order[place]])
-    const above = 2 ** (2 * rareness + 2) - 1
-    return above < this.#starts.length ? this.#starts[above] : this.#length
+  /** Per class the pieces of about the same number of copies, to within a factor of four; the rarest class first. */
+  get classes(): readonly Bitmap[] {
+    return this.#classes
   }
 
   resize(size: number): void {
     this.#order = grown(this.#order, new Uint32Array(size))
     this.#place = grown(this.#place, new Int32Array(size).fill(NOWHERE))
     this.#copies = grown(this.#copies, new Uint32Array(size))
+    for (const pieces of this.#classes) pieces.resize(size)
   }
 
   /** Takes a piece into the order. */
@@ -62,6 +64,7 @@ export class Rarity {
     this.#start(copies)
     this.#order[this.#length] = piece
     this.#place[piece] = this.#length++
+    this.#classOf(copies).add(piece)
     let at = this.#length - 1
     for (let count = this.#starts.length - 1; count > copies; count--) {
       const start = this.#starts[count]++
@@ -76,6 +79,7 @@ export class Rarity {
     const last = this.#start(copies + 1) - 1
     this.#swap(this.#place[piece], last)
     this.#starts[copies + 1] = last
+    this.#reclass(piece, copies, copies + 1)
   }
 
   decrease(piece: number): void {
@@ -85,6 +89,19 @@ export class Rarity {
     const first = this.#start(copies)
     this.#swap(this.#place[piece], first)
     this.#starts[copies] = first + 1
+    this.#reclass(piece, copies, copies - 1)
+  }
+
+  #reclass(piece: number, before: number, now: number): void {
+    if (classOf(before) === classOf(now)) return
+    this.#classOf(before).delete(piece)
+    this.#classOf(now).add(piece)
+  }
+
+  #classOf(copies: number): Bitmap {
+    const rareness = classOf(copies)
+    while (this.#classes.length <= rareness) this.#classes.push(new Bitmap(this.#copies.length))
+    return this.#classes[rareness]
   }
 
   #start(copies: number): number {
@@ -102,7 +119,7 @@ export class Rarity {
 }
 
 /** Pieces of one class count as equally rare: 0–2, 3–14, 15–62, … copies. */
-export function classOf(copies: number): number {
+function classOf(copies: number): number {
   return (31 - Math.clz32(copies + 1)) >> 1
 }
 

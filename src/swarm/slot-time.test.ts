@@ -15,6 +15,15 @@ test('a slot lasts a few times as long as pieces take, within limits', () => {
   }
 })
 
+test('a piece that is expected to take longer has its slot for longer, up to a limit', () => {
+  const time = new SlotTime()
+  time.record(100)
+  assert.deepEqual(
+    [0, 50, 200, 1_000, 1e9].map(expectedMs => time.msFor(expectedMs)),
+    [300, 300, 600, 3_000, 15_000],
+  )
+})
+
 test('while no piece comes each slot lasts twice as long as the last, until one comes', () => {
   const time = new SlotTime()
   const seen: number[] = []

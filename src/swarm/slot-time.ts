@@ -16,7 +16,7 @@ export class SlotTime {
 
   /** @param expectedMs of this piece; 0 is unknown */
   msFor(expectedMs: number): number {
-    return Math.max(this.ms, FACTOR * expectedMs)
+    return Math.max(this.ms, Math.min(MAX_MS, FACTOR * expectedMs))
   }
 
   record(elapsedMs: number): void {

@@ -1,4 +1,4 @@
-import type { Member } from './member.ts'
+import { isSource, type Member } from './member.ts'
 import { SourceSet } from './source-set.ts'
 
 type Zone = {
@@ -32,6 +32,12 @@ export class SourceIndex {
     return found
   }
 
+  /** Whether some source may have an upload slot free. */
+  get isAnyFree(): boolean {
+    for (const { free } of this.#byZone.values()) if (free.size > 0) return true
+    return false
+  }
+
   /** A piece is on its way into a zone, or not any more. */
   countTransfer(from: number | null, to: number, change: 1 | -1): void {
     if (from === to) return
@@ -53,6 +59,6 @@ export class SourceIndex {
 
   /** A slot of the member may be free again. */
   noticeFree(member: Member): void {
-    if (member.held.count > 0) this.of(member.zone).free.add(member)
+    if (isSource(member)) this.of(member.zone).free.add(member)
   }
 }

@@ -7,8 +7,10 @@ import {
   avoids,
   isAwaiting,
   isLateOf,
+  isSource,
   isUnreliableWitness,
   type Member,
+  markLate,
   newMember,
   type Outstanding,
   type Seat,
@@ -109,9 +111,7 @@ export class TaskSwarm {
   }
 
   get consumerCount(): number {
-    let count = 0
-    for (const member of this.#members.values()) if (!this.#isSatisfied(member)) count++
-    return count
+    return this.consumers().reduce(count => count + 1, 0)
   }
 
   /** Ends the swarm: every slot is free again. */
@@ -170,15 +170,13 @@ export class TaskSwarm {
     for (const piece of report.fromOrigin) if (this.#pieces.has(piece)) this.#hold(member, piece)
     for (const { piece, source } of report.released) {
       const isLate = isLateOf(member, piece, source)
-      // Given up because another source was faster.
       if (this.#settle(member, piece, source) && isLate)
         this.#avoid(member, source, { code: 'SOURCE_SLOW', now })
     }
     for (const failure of report.failed) this.#onFailure(member, failure, now)
     for (const piece of report.slow) {
       if (isAwaiting(member, piece)) this.#markSlow(member, piece)
-      const late = member.outstanding.find(entry => entry.piece === piece && !entry.isLate)
-      if (late) late.isLate = true
+      markLate(member, piece)
     }
     // Behind those who wait already: otherwise the first to come keeps every slot that it frees.
     this.#await(member, now)
@@ -226,7 +224,7 @@ export class TaskSwarm {
     if (!member.held.add(piece)) return
     this.#cover(member, piece)
     if (this.#pieces.copiesOf(piece) === 1) member.firstHeld = piece
-    if (member.held.count === 1 && !member.isSeedOnly) this.#sources.add(member)
+    if (member.held.count === 1 && isSource(member)) this.#sources.add(member)
   }
 
   /** Ends an assignment, whatever became of it. Returns whether there was one. */
@@ -337,7 +335,8 @@ export class TaskSwarm {
     for (let late = this.#occupied.firstExpired(now); late; late = this.#occupied.firstExpired(now)) {
       this.#expireSlot(late.member, late.entry, now)
     }
-    this.#waiting.feed(member => this.#serve(member, now))
+    const mayServe = () => this.#sources.isAnyFree || this.#quota.isSeedFree
+    this.#waiting.feed(member => this.#serve(member, now), mayServe)
   }
 
   /** Assigns one piece if one can be found. The member waits on for as long as it has room for more. */
@@ -346,9 +345,13 @@ export class TaskSwarm {
     const found = this.#quota.isFull(member)
       ? (this.#policy.pickNext?.(this.#view, member, now) ?? null)
       : (this.#policy.pick(this.#view, member, now) ?? pickSecond(this.#view, member, now))
-    if (found) this.#assign(member, found, now)
-    this.#await(member, found ? Number.POSITIVE_INFINITY : now)
-    return found !== null
+    if (!found) {
+      this.#waiting.add(member, now)
+      return false
+    }
+    this.#assign(member, found, now)
+    this.#await(member, Number.POSITIVE_INFINITY)
+    return true
   }
 
   #hasRoom(member: Member): boolean {

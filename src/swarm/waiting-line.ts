@@ -30,15 +30,23 @@ export class WaitingLine {
   }
 
   /**
-   * Gives everybody in line a chance, in the order of their waiting, until a few of them found nothing.
+   * Gives those in line a chance, in the order of their waiting, until a few of them found nothing.
    * @param serve returns whether something was found, and puts the member in line again if it has room for more
+   * @param mayServe whether there is anything to find for those who starve; only when nobody does, there are other ways for the rest
    */
-  feed(serve: (member: Member) => boolean): void {
+  feed(serve: (member: Member) => boolean, mayServe: () => boolean): void {
     for (const queue of [this.#starving, this.#hungry]) {
+      const looks = Math.min(VAIN_MAX, queue.size)
       let inVain = 0
-      while (inVain < Math.min(VAIN_MAX, queue.size)) {
+      while (inVain < looks) {
+        if (this.isAnybodyStarving && !mayServe()) {
+          // The line moves on all the same: who were first again and again would get what others have more use for.
+          queue.rotate(looks - inVain)
+          break
+        }
         const member = queue.takeFirst()
-        if (member && !serve(member)) inVain++
+        if (!member) break
+        if (!serve(member)) inVain++
       }
     }
   }

@@ -31,7 +31,7 @@ import { Waits, waitReason } from './waits.ts'
  *        └────────────┴────────────┴────────────┴──────► failed
  *
  * Orders of fall-back while receiving: assigned sources → sources already known → origin for the missing pieces only → error. What
- * can go wrong, and what happens then, is in download.test.ts and download-alone.test.ts.
+ * can go wrong, and what happens then, is in download.test.ts, download-supernode.test.ts and download-alone.test.ts.
  */
 export type Phase = 'announcing' | 'preparing' | 'receiving' | 'verifying' | 'complete' | 'failed'
 
@@ -74,7 +74,7 @@ export class Download {
   /** The first effects. With a supernode there are none: the engine announces whenever it has a channel. */
   begin(clockNow: number): DownloadEffect[] {
     const now = this.#time.at(clockNow)
-    if (this.#supernode.isAbsent) this.#openOrigin(now)
+    this.#goOn(now)
     return this.#leave(now)
   }
 
@@ -99,6 +99,11 @@ export class Download {
   /** Whether the version stays what it is, whatever the supernode says: everything is here, or the origin has said so. */
   get isSettledHere(): boolean {
     return this.#confirmedBy === 'origin' || this.phase === 'verifying' || this.phase === 'complete'
+  }
+
+  /** Age at which a piece on its way is late. */
+  get hedgeAfterMs(): number {
+    return this.#exchange.inFlight.hedgeAfterMs
   }
 
   /** What the supernode is to be told; empties the batch. */
@@ -339,9 +344,8 @@ export class Download {
       this.#onFetchFailed(piece, source, 'SOURCE_SLOW', now)
     }
     this.#lookAtSupernode(now)
-    const { stallMs } = this.#limits
     const isWatchedHere = this.#supernode.isAbsent && this.phase !== 'verifying'
-    if (isWatchedHere && this.#progress.isStalled(now, stallMs, this.#origin.isOpen)) {
+    if (isWatchedHere && this.#progress.isStalled(now, this.#limits.stallMs, this.#origin.isOpen)) {
       const seconds = Math.round((now - this.#progress.aliveAt) / 1000)
       return this.#fail('DOWNLOAD_STALLED', `nothing useful was received for ${seconds} s${this.#originSaid}`)
     }
@@ -374,9 +378,8 @@ export class Download {
 
   #openOrigin(now: number): void {
     const isStuck = now - this.#progress.heldAt > this.#limits.stallMs / 4
-    const { isConfirmed, content } = this
-    const { permit } = this.#origin
-    const stretch = pickStretch(content, this.#exchange, { isConfirmed, isStuck, permit })
+    const how = { isConfirmed: this.isConfirmed, isStuck, permit: this.#origin.permit }
+    const stretch = pickStretch(this.content, this.#exchange, how)
     if (stretch) this.#origin.open(stretch)
   }
 

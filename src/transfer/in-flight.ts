@@ -27,9 +27,9 @@ export class InFlight {
     return this.#entries.every(entry => entry.isSlow)
   }
 
-  /** Pieces that are not late count towards the window. */
-  get onTimeCount(): number {
-    return this.#entries.filter(entry => !entry.isSlow).length
+  /** Age at which a piece is late. */
+  get hedgeAfterMs(): number {
+    return this.#pace.hedgeAfterMs
   }
 
   countFrom(source: SourceId): number {

@@ -1,5 +1,5 @@
 /** Longer than this between two events, and the process stood still: a tick comes five times a second. */
-const STANDSTILL_MS = 2_000
+export const STANDSTILL_MS = 2_000
 
 /** The time in which something could have happened: that in which the process, or its machine, stood still does not count. */
 export class LivedTime {

@@ -1,6 +1,6 @@
+import { STANDSTILL_MS } from './lived-time.ts'
+
 const MINUTE_MS = 60_000
-/** Longer than this between two looks, and the process stood still. */
-const STANDSTILL_MS = 2_000
 
 /** What a look at a download shows. */
 export type Moment = {

@@ -51,7 +51,14 @@ export type LimitStatus = { total: number | null; local: number | null }
 /** What is not named stays. */
 export type LimitChange = Partial<LimitStatus>
 
-export type BytesBySource = { origin: number; supernode: number; peers: number; local: number }
+/** In the order in which people are told of them: what a swarm is for comes first. */
+export const BYTE_SOURCES = ['peers', 'supernode', 'origin', 'local'] as const
+
+export type BytesBySource = Record<(typeof BYTE_SOURCES)[number], number>
+
+export function totalBytes(bytes: BytesBySource): number {
+  return BYTE_SOURCES.reduce((sum, source) => sum + bytes[source], 0)
+}
 
 export type RunSnapshot = {
   taskId: TaskId

@@ -1,8 +1,10 @@
+import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { askPeer } from '../../src/cli/peer-process.ts'
+import { ERROR_TABLE } from '../../src/core/error.ts'
 import { openHome } from '../../src/peer/home.ts'
 import type { PeerStatus } from '../../src/wire/local.ts'
 
@@ -74,6 +76,18 @@ function isRunning(pid: number): boolean {
   } catch {
     return false
   }
+}
+
+/** What `--json` said of a command that failed, with the hint that belongs to its code. */
+export function failureOf({ status, stdout, stderr, json }: CliResult): {
+  status: number | null
+  code: unknown
+  message: string
+} {
+  const { ok, code, message, hint, ...rest } = json()
+  assert.deepEqual([ok, rest], [false, {}], stdout + stderr)
+  assert.equal(hint, ERROR_TABLE[code as keyof typeof ERROR_TABLE].hint)
+  return { status, code, message: String(message) }
 }
 
 async function resultOf(child: ChildProcess): Promise<CliResult> {

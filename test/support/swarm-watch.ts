@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { HostId, Hosts } from '../../src/swarm/hosts.ts'
+import { OUTSTANDING_MAX, SLOT_MIN_MS, WINDOW_MAX } from '../../src/swarm/limits.ts'
 import type { Assignment, ConsumerReport } from '../../src/swarm/task-swarm.ts'
 
 type Watched = {
@@ -17,8 +18,6 @@ function accusesAtLeast({ accused, right }: Watched, least: number): boolean {
 
 /** Pieces in line at a source that sends to the same consumer already, where no transfer times are reported. */
 const LINE = 1
-/** For so long a piece on its way occupies a slot of its source, at least. */
-const SLOT_MS = 250
 
 /** Follows a swarm by its inputs and outputs alone, and objects to any assignment that breaks a rule. */
 export class SwarmWatch {
@@ -109,8 +108,8 @@ export class SwarmWatch {
     if (source === this.#seed) this.#checkSeed(member, piece, what)
     else this.#checkPeer(member, { piece, source }, what)
     member.outstanding.push({ piece, source, atMs: nowMs })
-    const window = Math.max(this.#window, this.#members.size === 1 ? 8 : 0) + LINE
-    const limit = this.#hasSlowReports ? 2 * Math.max(window, 8) : window
+    const window = Math.max(this.#window, this.#members.size === 1 ? WINDOW_MAX : 0) + LINE
+    const limit = this.#hasSlowReports ? OUTSTANDING_MAX * Math.max(window, WINDOW_MAX) : window
     assert.ok(member.outstanding.length <= limit, `${what}: within the window`)
     this.assignments.push(assignment)
   }
@@ -122,9 +121,9 @@ export class SwarmWatch {
     for (const [host, slots] of this.#slots) {
       if (hosts.slotsOf(host) === 0) continue
       const asked = entries.filter(entry => entry.source === host)
-      const young = asked.filter(({ atMs }) => nowMs - atMs < SLOT_MS).length
+      const young = asked.filter(({ atMs }) => nowMs - atMs < SLOT_MIN_MS).length
       const consumers = members.filter(({ outstanding }) => outstanding.some(({ source }) => source === host))
-      // The seed has a line for who was alone.
+      // A peer may have one in line, the seed one for who was alone.
       const most = host === this.#seed && consumers.length > 1 ? slots : slots + LINE
       assert.ok(young <= most, `host ${host} sends ${young} pieces with ${slots} slots`)
       const believed = hosts.utilisation(host) * slots

@@ -9,6 +9,7 @@ import type { Http1Timeouts } from '../../src/net/http1-connection.ts'
 import { silentLog } from '../../src/ops/log.ts'
 import { systemClock } from '../../src/ops/system-clock.ts'
 import { Peer, type PeerOptions } from '../../src/peer/peer.ts'
+import { ORIGIN_READERS } from '../../src/supernode/origin-ranks.ts'
 import { Supernode, type SupernodeOptions } from '../../src/supernode/supernode.ts'
 import { DEFAULT_LIMITS, type DownloadLimits } from '../../src/transfer/download-options.ts'
 import type { DownloadRequest, RunResult } from '../../src/wire/local.ts'
@@ -29,6 +30,8 @@ export type TestSystem = {
   /** `host:port` of the supernode, as in `--node`. */
   readonly node: string
   startPeer(options?: Partial<PeerOptions>): Promise<Peer>
+  /** Starts a download, or joins one. Whoever gets the handle releases it. */
+  begin(peer: Peer, url: string, request?: Partial<DownloadRequest>): ReturnType<Peer['download']>
   /** Downloads and waits; rejects with the DragonflyError of the download. */
   download(peer: Peer, url: string, request?: Partial<DownloadRequest>): Promise<RunResult>
   /** Resolves when the supernode has heard that every download is over. */
@@ -50,7 +53,7 @@ export async function startSystem(options: Partial<SupernodeOptions> = {}): Prom
     advertiseIp: null,
     uploadLimit: null,
     uploadSlots: null,
-    originReaders: 3,
+    originReaders: ORIGIN_READERS,
     originTimeouts: TEST_ORIGIN_TIMEOUTS,
     freshMs: 0,
     recordFile: null,
@@ -88,9 +91,12 @@ export async function startSystem(options: Partial<SupernodeOptions> = {}): Prom
       peers.push(peer)
       return peer
     },
-    async download(peer, url, request = {}) {
-      const asked = { url, headers: [], name: 'target', tag: '', digest: null, nodes: [node], ...request }
-      const { run, release } = await peer.download(asked)
+    begin(peer, url, request = {}) {
+      const usual = { headers: [], name: 'target', tag: '', digest: null, nodes: [node] }
+      return peer.download({ url, ...usual, ...request })
+    },
+    async download(peer, url, request) {
+      const { run, release } = await system.begin(peer, url, request)
       try {
         const result = await run.done
         return { ...result, digest: await run.contentDigest() }

@@ -1,14 +1,24 @@
 import { createHash } from 'node:crypto'
 import { Bitmap } from '../core/bitmap.ts'
 import { generationOf, hasValidator } from '../core/generation.ts'
-import { isValidLayout, layoutFor, pieceCount } from '../core/piece-layout.ts'
+import { isValidLayout, layoutFor, PIECE_COUNT_MAX, pieceCount } from '../core/piece-layout.ts'
 import type { Version } from '../core/version.ts'
 import type { ProbeAnswer } from '../origin/origin.ts'
 import type { PeerMessages } from '../wire/control.ts'
 
-/** Peers that say that they hold every piece of a version. */
+/** What peers say that they hold. */
 
 type Announce = PeerMessages['announce']
+
+/**
+ * The pieces of this version, as far as they exist.
+ * @param count null while the length is not known
+ */
+export function heldOf(announce: Announce, { generation, layout }: Version, count: number | null): Bitmap {
+  const isSame = announce.generation === generation && announce.pieceLength === layout.pieceLength
+  const size = Math.min(count ?? announce.held.length * 8, PIECE_COUNT_MAX)
+  return isSame ? Bitmap.decode(announce.held, size) : new Bitmap(0)
+}
 
 export function claimsWhole({ generation, lengthBytes, pieceLength, held }: Announce): boolean {
   if (generation === null || lengthBytes === null || !isValidLayout(lengthBytes, pieceLength)) return false

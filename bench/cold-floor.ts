@@ -1,0 +1,167 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { close, fsync, open, write } from 'node:fs'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import net from 'node:net'
+import os from 'node:os'
+import path from 'node:path'
+import { parseArgs, promisify } from 'node:util'
+import { parseSize } from '../src/core/size.ts'
+import { cpuOf, need, startNginx } from './loopback.ts'
+
+/**
+ * The least that a cold download can take on this machine: nginx sends to a relay, which hashes, stores and passes on what it gets, and
+ * a consumer hashes, stores and syncs it. No pieces, no protocol, no schedule, nothing verified against anything; one buffer's bytes are
+ * passed on before the next are there. Each run stands next to `curl -o` from the same nginx. What `bench:single` shows for (b) cannot be
+ * better than this with one thread per process, whatever the code.
+ *
+ *     node bench/cold-floor.ts [--bytes 1GiB] [--rounds 5]
+ */
+
+const BUFFER_BYTES = 512 * 1024
+const BUFFERS = 8
+
+if (process.argv[2] === 'relay') relay(Number(process.argv[3]), process.argv[4])
+else if (process.argv[2] === 'consumer') consume(Number(process.argv[3]), process.argv[4])
+else await main()
+
+function relay(originPort: number, file: string): void {
+  const server = net.createServer(consumer => {
+    const copy = receive(originPort, file, (bytes, sent) => consumer.write(bytes, sent))
+    copy.then(() => consumer.end())
+  })
+  server.listen(0, '127.0.0.1', () => console.log((server.address() as net.AddressInfo).port))
+}
+
+async function consume(port: number, file: string): Promise<void> {
+  const fd = await receive(port, file, null)
+  await promisify(fsync)(fd)
+  await promisify(close)(fd)
+}
+
+type PassOn = (bytes: Uint8Array, sent: () => void) => void
+
+/** Resolves with the open file when all is hashed, stored and passed on. */
+async function receive(port: number, file: string, passOn: PassOn | null): Promise<number> {
+  const fd = await promisify(open)(file, 'w')
+  const hash = createHash('sha256')
+  const free = Array.from({ length: BUFFERS }, () => Buffer.allocUnsafe(BUFFER_BYTES))
+  let position = 0
+  let inHead = passOn !== null
+  let inUse = 0
+  let hasEnded = false
+  return new Promise(resolve => {
+    const resolveAtEnd = () => {
+      if (hasEnded && inUse === 0) resolve(fd)
+    }
+    const take = (buffer: Buffer<ArrayBuffer>, bytes: Uint8Array) => {
+      hash.update(bytes)
+      inUse++
+      let users = passOn ? 2 : 1
+      const done = () => {
+        if (--users > 0) return
+        inUse--
+        free.push(buffer)
+        socket.resume()
+        resolveAtEnd()
+      }
+      write(fd, bytes, 0, bytes.length, position, done)
+      passOn?.(bytes, done)
+      position += bytes.length
+    }
+    const socket = net.connect({
+      port,
+      host: '127.0.0.1',
+      onread: {
+        buffer: () => free.pop()!,
+        callback(length, given) {
+          const buffer = given as Buffer<ArrayBuffer>
+          const from = inHead ? buffer.indexOf('\r\n\r\n') + 4 : 0
+          inHead = false
+          take(buffer, buffer.subarray(from, length))
+          return free.length > 0
+        },
+      },
+    })
+    socket.once('connect', () => {
+      if (passOn) socket.write('GET /file HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+    })
+    socket.once('end', () => {
+      hasEnded = true
+      resolveAtEnd()
+    })
+  })
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { bytes: { type: 'string', default: '1GiB' }, rounds: { type: 'string', default: '5' } },
+  })
+  const megabytes = parseSize(values.bytes) / 1024 ** 2
+  need('nginx', 'curl', 'dd')
+  const directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-bench-'))
+  const root = path.join(directory, 'www')
+  await mkdir(root)
+  fill('/dev/urandom', path.join(root, 'file'), megabytes)
+  const nginx = await startNginx(directory, root)
+  const port = nginx.address.split(':')[1]
+  const [stored, output] = [path.join(directory, 'stored'), path.join(directory, 'output')]
+  const relaying = run('relay', port, stored)
+  try {
+    const [relayPort] = String(await once(relaying.stdout!, 'data'))
+      .trim()
+      .split('\n')
+    const watched = [nginx.pid, relaying.pid!]
+    for (let round = 1; round <= Number(values.rounds); round++) {
+      const results: { wall: number; cpu: number }[] = []
+      const curl = () => spawn('curl', ['-sS', '-o', output, `http://${nginx.address}/file`])
+      for (const start of [curl, () => run('consumer', relayPort, output)]) {
+        // As in bench:single: the memory that the page cache will take was used a moment ago, and what was written is on the disk.
+        fill('/dev/zero', path.join(directory, 'scratch'), 6 * megabytes)
+        await rm(path.join(directory, 'scratch'))
+        execFileSync('sync')
+        results.push(await timed(start, watched))
+        for (const file of [stored, output]) await rm(file, { force: true })
+      }
+      const [plain, least] = results
+      const facts = [plain.wall, plain.cpu, least.wall, least.cpu, least.wall / plain.wall]
+      console.log(
+        'curl %s s (CPU of all %s), least relay %s s (CPU of all %s), ratio %s',
+        ...facts.map(fact => fact.toFixed(2)),
+      )
+    }
+  } finally {
+    relaying.kill()
+    nginx.stop()
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+function run(...args: string[]): ChildProcess {
+  return spawn(process.execPath, [import.meta.filename, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+}
+
+function fill(from: string, to: string, megabytes: number): void {
+  execFileSync('dd', [`if=${from}`, `of=${to}`, 'bs=1M', `count=${megabytes}`], { stdio: 'ignore' })
+}
+
+/** Wall seconds of a command, and CPU seconds of it and of those who serve it. */
+async function timed(start: () => ChildProcess, watched: number[]): Promise<{ wall: number; cpu: number }> {
+  const before = await cpuOf(watched)
+  const childrenBefore = childrenCpu()
+  const startedAt = performance.now()
+  const [status] = await once(start(), 'close')
+  if (status !== 0) throw new Error(`a run ended with ${status}`)
+  const wall = (performance.now() - startedAt) / 1000
+  return { wall, cpu: (await cpuOf(watched)) - before + childrenCpu() - childrenBefore }
+}
+
+/** Of children that have ended: fields 16 and 17 of proc_pid_stat(5), in ticks. */
+function childrenCpu(): number {
+  const fields = execFileSync('cat', [`/proc/${process.pid}/stat`])
+    .toString()
+    .replace(/^.*\) /, '')
+    .split(' ')
+  return (Number(fields[13]) + Number(fields[14])) / 100
+}

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { close, fsync, open, write } from 'node:fs'
+import { close, fsync, open, read, write } from 'node:fs'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import net from 'node:net'
 import os from 'node:os'
@@ -11,12 +11,12 @@ import { parseSize } from '../src/core/size.ts'
 import { cpuOf, need, startNginx } from './loopback.ts'
 
 /**
- * The least that a cold download can take on this machine: nginx sends to a relay, which hashes, stores and passes on what it gets, and
- * a consumer hashes, stores and syncs it. No pieces, no protocol, no schedule, nothing verified against anything; one buffer's bytes are
- * passed on before the next are there. Each run stands next to `curl -o` from the same nginx. What `bench:single` shows for (b) cannot be
- * better than this with one thread per process, whatever the code.
+ * The least that a download can take on this machine. Cold: nginx sends to a relay, which hashes, stores and passes on what it gets, and
+ * a consumer hashes, stores and syncs it. Warm: the relay sends what it has stored. No pieces, no protocol, no schedule, nothing verified
+ * against anything. Each run stands next to `curl -o` from the same nginx. What `bench:single` shows for (a) and (b) cannot be better
+ * than this with one thread per process, whatever the code.
  *
- *     node bench/cold-floor.ts [--bytes 1GiB] [--rounds 5]
+ *     npm run bench:floor -- [--bytes 1GiB] [--rounds 5]
  */
 
 const BUFFER_BYTES = 512 * 1024
@@ -27,11 +27,32 @@ else if (process.argv[2] === 'consumer') consume(Number(process.argv[3]), proces
 else await main()
 
 function relay(originPort: number, file: string): void {
-  const server = net.createServer(consumer => {
-    const copy = receive(originPort, file, (bytes, sent) => consumer.write(bytes, sent))
-    copy.then(() => consumer.end())
+  const cold = net.createServer(async consumer => {
+    const fd = await receive(originPort, file, (bytes, sent) => consumer.write(bytes, sent))
+    consumer.end()
+    await promisify(close)(fd)
   })
-  server.listen(0, '127.0.0.1', () => console.log((server.address() as net.AddressInfo).port))
+  const warm = net.createServer(consumer => send(file, consumer))
+  const portOf = (server: net.Server) => (server.address() as net.AddressInfo).port
+  cold.listen(0, '127.0.0.1', () => {
+    warm.listen(0, '127.0.0.1', () => console.log(`${portOf(cold)} ${portOf(warm)}`))
+  })
+}
+
+/** One block is read while the one before is sent. */
+async function send(file: string, consumer: net.Socket): Promise<void> {
+  const fd = await promisify(open)(file, 'r')
+  const buffers = [Buffer.allocUnsafe(BUFFER_BYTES), Buffer.allocUnsafe(BUFFER_BYTES)]
+  let sending: Promise<unknown> = Promise.resolve()
+  for (let block = 0; ; block++) {
+    const buffer = buffers[block % 2]
+    const { bytesRead } = await promisify(read)(fd, buffer, 0, BUFFER_BYTES, block * BUFFER_BYTES)
+    await sending
+    if (bytesRead === 0) break
+    sending = new Promise<void>(resolve => consumer.write(buffer.subarray(0, bytesRead), () => resolve()))
+  }
+  consumer.end()
+  await promisify(close)(fd)
 }
 
 async function consume(port: number, file: string): Promise<void> {
@@ -109,27 +130,32 @@ async function main(): Promise<void> {
   const [stored, output] = [path.join(directory, 'stored'), path.join(directory, 'output')]
   const relaying = run('relay', port, stored)
   try {
-    const [relayPort] = String(await once(relaying.stdout!, 'data'))
+    const [coldPort, warmPort] = String(await once(relaying.stdout!, 'data'))
       .trim()
-      .split('\n')
+      .split(' ')
     const watched = [nginx.pid, relaying.pid!]
+    const curl = () => spawn('curl', ['-sS', '-o', output, `http://${nginx.address}/file`])
     for (let round = 1; round <= Number(values.rounds); round++) {
-      const results: { wall: number; cpu: number }[] = []
-      const curl = () => spawn('curl', ['-sS', '-o', output, `http://${nginx.address}/file`])
-      for (const start of [curl, () => run('consumer', relayPort, output)]) {
-        // As in bench:single: the memory that the page cache will take was used a moment ago, and what was written is on the disk.
-        fill('/dev/zero', path.join(directory, 'scratch'), 6 * megabytes)
-        await rm(path.join(directory, 'scratch'))
-        execFileSync('sync')
-        results.push(await timed(start, watched))
-        for (const file of [stored, output]) await rm(file, { force: true })
+      for (const [kind, relayPort] of [
+        ['cold', coldPort],
+        ['warm', warmPort],
+      ]) {
+        const results: { wall: number; cpu: number }[] = []
+        for (const start of [curl, () => run('consumer', relayPort, output)]) {
+          // As in bench:single: the memory that the page cache will take was used a moment ago, and what was written is on the disk.
+          fill('/dev/zero', path.join(directory, 'scratch'), 6 * megabytes)
+          await rm(path.join(directory, 'scratch'))
+          execFileSync('sync')
+          results.push(await timed(start, watched))
+          await rm(output)
+        }
+        const [plain, least] = results
+        const facts = [plain.wall, plain.cpu, least.wall, least.cpu, least.wall / plain.wall]
+        console.log(
+          `${kind}: curl %s s (CPU of all %s), least relay %s s (CPU of all %s), ratio %s`,
+          ...facts.map(fact => fact.toFixed(2)),
+        )
       }
-      const [plain, least] = results
-      const facts = [plain.wall, plain.cpu, least.wall, least.cpu, least.wall / plain.wall]
-      console.log(
-        'curl %s s (CPU of all %s), least relay %s s (CPU of all %s), ratio %s',
-        ...facts.map(fact => fact.toFixed(2)),
-      )
     }
   } finally {
     relaying.kill()

@@ -5,7 +5,12 @@ import { basename, join } from 'node:path'
 import { build, type Plugin } from 'esbuild'
 
 /** The commands, each of which keeps its name in `dist/`. */
-export const ENTRIES: readonly string[] = ['src/cli/dfget.ts', 'src/cli/supernode.ts', 'src/cli/dragonfly.ts']
+export const ENTRIES: readonly string[] = [
+  'src/cli/dfget.ts',
+  'src/cli/supernode.ts',
+  'src/cli/manager.ts',
+  'src/cli/dragonfly.ts',
+]
 
 const NODE_MAJOR_MIN = 24
 
@@ -13,7 +18,10 @@ const NODE_MAJOR_MIN = 24
 const SYNTAX_TARGET = 'node18'
 
 /** Native accelerators: used where they happen to be installed, never needed. */
-const OPTIONAL_PACKAGES = ['msgpackr-extract', 'bufferutil', 'utf-8-validate']
+const OPTIONAL_PACKAGES = ['msgpackr-extract', 'bufferutil', 'utf-8-validate', 'pg-native']
+
+/** It finds its prebuilt binary beside itself, so that it stays where the install has put it. */
+const NATIVE_PACKAGES = ['better-sqlite3']
 
 /** The guard runs before everything else; then come the names that bundled CommonJS packages expect. */
 const BANNER = `#!/usr/bin/env node
@@ -76,7 +84,7 @@ async function bundleCommand(
     platform: 'node',
     target: SYNTAX_TARGET,
     banner: { js: BANNER },
-    external: OPTIONAL_PACKAGES,
+    external: [...OPTIONAL_PACKAGES, ...NATIVE_PACKAGES],
     plugins: [builtinsBehindGuard],
     define,
     sourcemap: 'linked',

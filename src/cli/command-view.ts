@@ -1,4 +1,4 @@
-import type { HostPort } from '../core/host-port.ts'
+import { type HostPort, parseHostPort } from '../core/host-port.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import type { Home } from '../peer/home.ts'
 import type { DfgetSettings } from './dfget-settings.ts'
@@ -7,10 +7,17 @@ import { reportedView } from './human-report.ts'
 import { ownAddressTowards } from './own-address.ts'
 import { barView, type ProgressView, plainView, silentView } from './progress.ts'
 
-type Shown = { url: string; output: string; home: Home; nodes: readonly HostPort[] }
+type Shown = {
+  readonly url: string
+  readonly output: string
+  readonly home: Home
+  readonly nodes: readonly HostPort[]
+  readonly managers: readonly string[] | null
+}
 
 /** What the person at the terminal sees of one download. */
-export function viewOf(settings: DfgetSettings, { url, output, home, nodes }: Shown): ProgressView {
+export function viewOf(settings: DfgetSettings, shown: Shown): ProgressView {
+  const { url, output, home, nodes, managers } = shown
   const { json, quiet, showBar } = settings
   // Standard output holds one line of JSON, the content, or nothing; a bar that was asked for all the same goes elsewhere.
   const isReserved = json || quiet || output === STDOUT
@@ -21,8 +28,9 @@ export function viewOf(settings: DfgetSettings, { url, output, home, nodes }: Sh
   const view = wantsBar ? barView(write, () => stdout.columns ?? 120) : plainView(write, systemClock.now)
   if (isReserved) return view
   let client = settings.ip ?? ''
-  if (client === '' && nodes.length > 0) {
-    void ownAddressTowards(nodes[0]).then(address => {
+  const towards = nodes[0] ?? (managers?.[0] === undefined ? null : addressOf(managers[0]))
+  if (client === '' && towards !== null) {
+    void ownAddressTowards(towards).then(address => {
       client = address
     })
   }
@@ -32,9 +40,14 @@ export function viewOf(settings: DfgetSettings, { url, output, home, nodes }: Sh
     output,
     workspace: home.root,
     sign: `${process.pid}-${(systemClock.wallNow() / 1000).toFixed(3)}`,
-    hasNodes: nodes.length > 0,
+    hasNodes: nodes.length > 0 || managers !== null,
     client: () => client,
     now: systemClock.now,
     wallNow: systemClock.wallNow,
   })
+}
+
+function addressOf(manager: string): HostPort {
+  const { host, protocol } = new URL(manager)
+  return parseHostPort(host, protocol === 'https:' ? 443 : 80)
 }

@@ -22,6 +22,8 @@ export type Plan = {
   readonly home: Home
   /** In the order in which to try them. */
   readonly nodes: readonly HostPort[]
+  /** Managing nodes to ask, where nobody named supernodes; null where none is wanted. */
+  readonly managers: readonly string[] | null
   readonly shownLog: ShownLog | null
   readonly peerArguments: readonly string[]
   /** A download without view of its own, for one URL and an absolute output. */
@@ -62,12 +64,15 @@ export async function compilePlan(
   { settings, sources }: EffectiveSettings,
   signal: AbortSignal,
 ): Promise<Plan> {
-  const nodes = nodesOf(settings)
-  const shared = await sharedRequest(settings, nodes)
+  const supernodes = supernodesOf({ settings, sources })
+  const shared = await sharedRequest(settings, supernodes)
   const credentials = await openCredentials(settings)
   const home = await openHome(settings.workHome)
   if (sources.clientQueueSize !== 'default' && !settings.quiet) {
     process.stderr.write('dfget: warning: --clientqueue has no effect; no piece waits to be written\n')
+  }
+  if (sources.managers === 'flag' && supernodes.managers === null && !settings.quiet) {
+    process.stderr.write(`dfget: warning: --manager is not asked: ${whyUnasked(settings)}\n`)
   }
   const { json, quiet, tries } = settings
   const shownLog = (isReserved: boolean): ShownLog | null => {
@@ -78,7 +83,7 @@ export async function compilePlan(
   return {
     settings,
     home,
-    nodes,
+    ...supernodes,
     shownLog: shownLog(json || quiet),
     peerArguments: told,
     commandFor: (url, output) => ({
@@ -105,21 +110,32 @@ export async function compilePlan(
   }
 }
 
-/** @throws DragonflyError USAGE */
-function nodesOf({ pattern, notbs, nodes }: DfgetSettings): readonly HostPort[] {
+type Supernodes = Pick<Plan, 'nodes' | 'managers'>
+
+/**
+ * Supernodes that somebody named are the only ones. Otherwise the resident peer finds them, and the usual one is for want of any.
+ * @throws DragonflyError USAGE
+ */
+function supernodesOf({ settings, sources }: EffectiveSettings): Supernodes {
+  const { pattern, notbs, nodes, managers } = settings
   if (pattern === 'source' && notbs) {
     throw new DragonflyError('USAGE', '--pattern source reads the origin, and --notbs forbids it')
   }
-  if (pattern === 'source') return []
+  if (pattern === 'source') return { nodes: [], managers: null }
+  if (sources.nodes === 'default' && managers.length > 0) return { nodes: [], managers }
   const ordered = orderNodes(nodes, systemRandom)
-  if (ordered.length > 0) return ordered
+  if (ordered.length > 0) return { nodes: ordered, managers: sources.nodes === 'default' ? [] : null }
   throw new DragonflyError('USAGE', 'all supernodes have weight 0; --pattern source does without any')
+}
+
+function whyUnasked({ pattern }: DfgetSettings): string {
+  return pattern === 'source' ? '--pattern source needs no supernode' : 'supernodes are named'
 }
 
 /** What the resident peer is asked for, whatever the URL. @throws DragonflyError USAGE */
 async function sharedRequest(
   settings: DfgetSettings,
-  nodes: readonly HostPort[],
+  { nodes, managers }: Supernodes,
 ): Promise<Omit<DownloadRequest, 'url' | 'name' | 'headers'>> {
   return {
     tag: settings.identifier,
@@ -139,6 +155,7 @@ async function sharedRequest(
       except: [...settings.proxyExcept],
     },
     nodes: nodes.map(formatHostPort),
+    ...(managers === null ? {} : { managers: [...managers] }),
   }
 }
 

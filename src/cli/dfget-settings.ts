@@ -13,6 +13,7 @@ import {
   parseFilterName,
   parseHeader,
   parseLabel,
+  parseManager,
   parseMd5,
   parsePath,
   parsePattern,
@@ -80,6 +81,15 @@ const SETTINGS = named({
       separator: ',',
       fallback: [node(DEFAULT_NODE)],
       show: formatWeightedNode,
+    },
+  ),
+  managers: list(
+    '--manager <urls>',
+    'managing nodes http(s)://host:port that know the supernodes, comma separated or repeated; not asked where supernodes are named',
+    {
+      parse: parseManager,
+      separator: ',',
+      fallback: [],
     },
   ),
   identifier: value('-i, --identifier <text>', 'tells apart what shares a URL', {

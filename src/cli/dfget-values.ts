@@ -4,6 +4,7 @@ import { parseDigest } from '../core/digest.ts'
 import { parseDuration } from '../core/duration.ts'
 import { DragonflyError } from '../core/error.ts'
 import { hasControlCharacter } from '../core/text.ts'
+import { managerOrigin } from '../net/manager-answer.ts'
 import { isFieldName, isFieldValue } from '../wire/http-field.ts'
 
 /** How the values of dfget's settings are written. All parsers throw DragonflyError USAGE. */
@@ -93,6 +94,13 @@ export function parseCount(min: number, max: number): (text: string) => number {
     if (/^\d{1,9}$/.test(text.trim()) && count >= min && count <= max) return count
     throw new DragonflyError('USAGE', `"${text}" is not a number from ${min} to ${max}`)
   }
+}
+
+/** `http(s)://host:port`, or `host:port` for short. What is refused is not repeated, since it may hold credentials. */
+export function parseManager(text: string): string {
+  const origin = managerOrigin(text.trim())
+  if (origin !== null) return origin
+  throw new DragonflyError('USAGE', 'a managing node is written http://host:port, and nothing after it')
 }
 
 export const PATTERNS = ['p2p', 'cdn', 'source'] as const

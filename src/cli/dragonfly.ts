@@ -1,13 +1,13 @@
 import path from 'node:path'
 import { Command } from 'commander'
 import { VERSION } from '../ops/version.ts'
-import { Supernode } from '../supernode/supernode.ts'
 import { demo } from './demo.ts'
-import { runCommand } from './flags.ts'
+import { parsePort } from './dfget-values.ts'
+import { flagValue, runCommand } from './flags.ts'
 import { reportError } from './report-error.ts'
 import { simCommand } from './sim.ts'
 import { stopSignal } from './stop-signal.ts'
-import { compileSupernodeOptions } from './supernode-options.ts'
+import { startWholeSystem, type WholeSystemOptions } from './whole-system.ts'
 
 /** dragonfly: the whole system in one process, and the tools. */
 
@@ -19,7 +19,14 @@ command
   .description('a supernode and eight peers distribute a file on this machine')
   .argument('[url]', 'what to distribute (default: 256 MiB of its own)')
   .action(runDemo)
-command.command('start').description('runs the whole system on this machine until Ctrl-C').action(start)
+command
+  .command('start')
+  .description('runs the whole system on this machine until Ctrl-C')
+  .option('--home-dir <directory>', 'where everything is kept (default: ~/.dragonfly)')
+  .option('--manager-port <port>', 'of the manager (default: 8080)', flagValue(parsePort))
+  .option('--port <port>', "the supernode's control channel (default: 8002)", flagValue(parsePort))
+  .option('--download-port <port>', "the supernode's pieces (default: 8001)", flagValue(parsePort))
+  .action(start)
 command.addCommand(simCommand())
 
 async function runDemo(url: string | undefined): Promise<void> {
@@ -29,21 +36,22 @@ async function runDemo(url: string | undefined): Promise<void> {
   await demo({ url, dfget }, controller.signal)
 }
 
-async function start(): Promise<void> {
-  const options = compileSupernodeOptions({})
+async function start(options: WholeSystemOptions): Promise<void> {
+  // Before anybody is told that we run: from then on a signal means an orderly end.
   const stopped = stopSignal()
-  const supernode = await Supernode.start(options)
+  const { manager, supernode, homeDir, armory, stop } = await startWholeSystem(options)
   process.stdout.write(
     [
       `Dragonfly ${VERSION} is running on this machine.`,
       '',
+      `  manager     API on port ${manager.port}; who is where: ${armory}`,
       `  supernode   control channel on port ${supernode.port}, pieces on port ${supernode.downloadPort}`,
-      `              cache in ${options.homeDir}`,
+      `  everything  in ${homeDir}`,
       '',
       'In another terminal, here:',
       '  npx dfget -u URL -o FILE              downloads through the swarm',
       'On other hosts:',
-      `  dfget --node THIS-HOST:${supernode.port} -u URL -o FILE`,
+      `  dfget --manager ${manager.url} -u URL -o FILE`,
       'To see eight peers at work:',
       '  npm run demo',
       '',
@@ -52,7 +60,7 @@ async function start(): Promise<void> {
     ].join('\n'),
   )
   await stopped
-  await supernode.stop()
+  await stop()
   process.stdout.write('\nDragonfly has stopped. The cache is kept.\n')
 }
 

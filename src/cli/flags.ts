@@ -14,7 +14,7 @@ export function flagValue<T>(parse: (text: string) => T): (text: string) => T {
 
 /** Parses the command line, runs what it names, and returns the exit status. */
 export async function runCommand(command: Command, argv: readonly string[]): Promise<number> {
-  for (const one of [command, ...command.commands]) {
+  for (const one of withCommands(command)) {
     one
       .exitOverride()
       .showHelpAfterError('(--help shows the flags)')
@@ -27,6 +27,10 @@ export async function runCommand(command: Command, argv: readonly string[]): Pro
     if (thrown instanceof CommanderError) return thrown.exitCode
     throw thrown
   }
+}
+
+function withCommands(command: Command): readonly Command[] {
+  return [command, ...command.commands.flatMap(withCommands)]
 }
 
 /** Commander repeats what it refuses, and that may be a secret: the value of a flag, also of one that nobody knows, or a word too many. */

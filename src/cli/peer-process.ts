@@ -42,7 +42,7 @@ export function askPeer(home: Home, ask: Ask): Promise<IncomingMessage | null> {
     })
     outgoing.once('response', resolve)
     outgoing.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(null)
+      if (isNobodyThere(error)) resolve(null)
       else if (ask.signal?.aborted) reject(ask.signal.reason)
       else
         reject(
@@ -51,6 +51,11 @@ export function askPeer(home: Home, ask: Ask): Promise<IncomingMessage | null> {
     })
     outgoing.end(ask.body === undefined ? undefined : JSON.stringify(ask.body))
   })
+}
+
+/** No socket, one that a killed peer left, or one whose peer ended before it took the connection. */
+function isNobodyThere({ syscall, code }: NodeJS.ErrnoException): boolean {
+  return syscall === 'connect' && (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ECONNRESET')
 }
 
 /** Like `askPeer`, but starts the account's peer if there is none. Of several commands that do so at once, one peer remains. */

@@ -12,8 +12,9 @@ import { systemRandom } from '../ops/system-random.ts'
 import { ORIGIN_READERS } from '../supernode/origin-ranks.ts'
 import type { SupernodeOptions } from '../supernode/supernode.ts'
 import { ORIGIN_TIMEOUTS } from './defaults.ts'
-import { parseProxy } from './dfget-values.ts'
+import { parseLabel, parseProxy } from './dfget-values.ts'
 import { nearestName } from './nearest-name.ts'
+import { parseManagers, parseParents } from './supernode-cluster.ts'
 
 /** What flags and file may say; a flag wins over the file, the file over the default. */
 export type SupernodeSettings = {
@@ -29,10 +30,18 @@ export type SupernodeSettings = {
   httpProxy?: string
   httpsProxy?: string
   proxyExcept?: readonly string[]
+  manager?: readonly string[]
+  join?: string
+  joinFile?: string
+  clusterSecretFile?: string
+  parent?: readonly string[]
+  zone?: string
 }
 
 const port = z.int().min(0).max(65_535)
 const rate = z.union([z.int(), z.string()]).transform(parsedBy(parseRate))
+const managers = z.string().transform(parsedBy(parseManagers))
+const parents = z.string().transform(parsedBy(parseParents))
 const proxy = z.string().transform(parsedBy(text => parseProxy(text).href))
 
 /** One of core's parsers as a step of a schema. */
@@ -60,6 +69,12 @@ const settingsFile = z.strictObject({
   httpProxy: proxy.optional(),
   httpsProxy: proxy.optional(),
   proxyExcept: z.array(z.string()).optional(),
+  manager: managers.optional(),
+  join: z.string().optional(),
+  joinFile: z.string().optional(),
+  clusterSecretFile: z.string().optional(),
+  parent: parents.optional(),
+  zone: z.string().transform(parsedBy(parseLabel)).optional(),
 })
 
 const FRESH_MS = 1_000
@@ -70,9 +85,9 @@ export async function readSettings(file: string): Promise<SupernodeSettings> {
   try {
     content = parseYaml(await readFile(file, 'utf8')) ?? {}
   } catch (cause) {
-    throw new DragonflyError('CONFIG_INVALID', `${file} cannot be read: ${(cause as Error).message}`, {
-      cause,
-    })
+    // The lines that follow show what is written there, which may be a secret.
+    const [reason] = (cause as Error).message.split('\n')
+    throw new DragonflyError('CONFIG_INVALID', `${file} cannot be read: ${reason}`)
   }
   const parsed = settingsFile.safeParse(content)
   if (parsed.success) return parsed.data

@@ -22,6 +22,7 @@ test('exit statuses group by cause, and are those of dfget 1.x where it told cau
     [/^DIGEST_/, 20, 29],
     [/^(DISK_|PEER_|ADDRESS_)/, 30, 39],
     [/^(SUPERNODE_|PROTOCOL_|DOWNLOAD_|TOKEN_|PIECE_|TASK_|SOURCE_)/, 40, 49],
+    [/^(MANAGER_|DATABASE_|CREDENTIAL_|REQUEST_)/, 50, 59],
     [/^CANCELLED$/, 130, 130],
   ]
   for (const [code, { exitStatus }] of rows) {

@@ -20,7 +20,7 @@ const row = (httpStatus: number, exitStatus: number, isRetryable: boolean, hint:
 
 /**
  * Exit statuses by cause: 1 usage, configuration and output, 2 a defect, 10–19 origin, 20–29 verification, 30–39 this host, 40–49 swarm,
- * 130 cancelled. 77–80 are those of dfget 1.x for what it told apart; where it had only 80, the cause decides.
+ * 50–59 managing node, 130 cancelled. 77–80 are those of dfget 1.x for what it told apart; where it had only 80, the cause decides.
  */
 export const ERROR_TABLE = {
   USAGE: row(400, 1, false, 'See --help for the flags and their forms.'),
@@ -100,6 +100,12 @@ export const ERROR_TABLE = {
 
   SUPERNODE_UNREACHABLE: row(503, 40, true, 'Check --node and that the supernode runs.'),
   SUPERNODE_OVERLOADED: row(503, 41, true, 'Try again later, or add a supernode.'),
+  SUPERNODE_DECLINED: row(
+    503,
+    41,
+    true,
+    'Another supernode takes it: name more than one, or let the managing node say which there are.',
+  ),
   SUPERNODE_FAILED: row(500, 42, true, 'Look at the log of the supernode.'),
   PROTOCOL_VERSION: row(426, 43, false, 'Upgrade the older of the two: dfget or supernode.'),
   PROTOCOL_INVALID: row(400, 44, false, 'The other side sent something that is not of this protocol.'),
@@ -121,6 +127,20 @@ export const ERROR_TABLE = {
   SOURCE_BUSY: row(503, 49, true, 'The source has no upload slot free.'),
   SOURCE_GONE: row(502, 49, true, 'The source closed the connection or could not be reached.'),
   SOURCE_SLOW: row(504, 49, true, 'The source was slower than its deadline.'),
+
+  MANAGER_UNREACHABLE: row(503, 50, true, 'Check the address of the managing node, and that it runs.'),
+  MANAGER_OVERLOADED: row(503, 51, true, 'Try again in a few seconds.'),
+  DATABASE_FAILED: row(503, 52, true, 'Look at the database of the managing node and at its log.'),
+  CREDENTIAL_INVALID: row(
+    401,
+    53,
+    false,
+    'Give a token that is valid: manager token create, on the host of the managing node.',
+  ),
+  CREDENTIAL_REFUSED: row(403, 54, false, 'This token or credential is for something else.'),
+  REQUEST_INVALID: row(400, 55, false, 'GET /api/v1/openapi.json says what the managing node takes.'),
+  REQUEST_TOO_LARGE: row(413, 56, false, 'Send less at once.'),
+  REQUEST_NOT_FOUND: row(404, 57, false, 'GET /api/v1/openapi.json says what there is.'),
 
   HOME_UNUSABLE: row(500, 77, false, 'Give --home a directory that belongs to this account alone.'),
   USER_UNKNOWN: row(500, 78, false, 'Set HOME, or give --home a directory.'),

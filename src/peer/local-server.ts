@@ -56,6 +56,7 @@ const downloadRequest: z.ZodType<DownloadRequest> = z.strictObject({
     .nullish(),
   lookAhead: z.int().min(1).max(1_024).optional(),
   nodes: z.array(z.string()).max(64),
+  managers: z.array(z.string().max(512)).max(64).optional(),
 })
 
 export async function startLocalServer(options: {

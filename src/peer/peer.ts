@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto'
-import os from 'node:os'
 import { isSameCaller } from '../core/caller.ts'
 import type { Clock } from '../core/clock.ts'
 import { DragonflyError } from '../core/error.ts'
-import { parseHostPort } from '../core/host-port.ts'
 import type { Random } from '../core/random.ts'
 import type { TaskId } from '../core/task-id.ts'
 import { Turns } from '../core/turns.ts'
@@ -11,7 +9,6 @@ import type { Http1Timeouts } from '../net/http1-connection.ts'
 import { type PieceServer, startPieceServer } from '../net/piece-server.ts'
 import type { TaskLimiter } from '../net/task-limiter.ts'
 import type { Log } from '../ops/log.ts'
-import { randomName } from '../ops/system-random.ts'
 import { userAgentOf, VERSION } from '../ops/version.ts'
 import { peerPlaces } from '../store/places.ts'
 import { DiskSpace } from '../store/space.ts'
@@ -25,7 +22,7 @@ import { DEFAULT_FILE_TIMES, FileLife, type FileTimes, type LivingTasks } from '
 import { PeerLimits, type TaskLimit } from './peer-limits.ts'
 import { RunLog, runLogFile } from './run-log.ts'
 import { recordOf } from './run-record.ts'
-import { SupernodePool } from './supernode-pool.ts'
+import { openSupernodes, type Supernodes } from './supernodes.ts'
 import { taskRequestOf } from './task-request.ts'
 
 export type PeerOptions = {
@@ -44,11 +41,8 @@ export type PeerOptions = {
   readonly log: Log
 }
 
-/** Pieces sent at the same time: one, so that each is soon finished and shared on. */
-const UPLOAD_SLOTS = 1
 const UPLOADS_MAX = 64
 const BUFFER_BYTES = 48 * 1024 * 1024
-const DEFAULT_CONTROL_PORT = 8002
 
 type Entry = {
   run: DownloadRun
@@ -86,7 +80,7 @@ export class Peer {
   readonly #entries = new Map<TaskId, Entry>()
   readonly #files: FileLife
   #pieceServer!: PieceServer
-  #supernodes!: SupernodePool
+  #supernodes!: Supernodes
   #sentBytes = 0
   /** Who has asked for a download and not released it. */
   #commands = 0
@@ -160,7 +154,7 @@ export class Peer {
   /**
    * Joins or starts the task's download. Whoever calls must release the run; when nobody waits for an unfinished one it stops, and what
    * it has verified is kept. Only who shows the same to the origin joins: others wait for their turn, and are then let in or refused
-   * for what they show themselves. Whoever joins takes part in a run as the first has asked for it, whichever nodes, pattern and proxies
+   * for what they show themselves. Whoever joins takes part in a run as the first has asked for it, whichever nodes, managers, pattern and proxies
    * those are; where it fails, it is begun anew for the next in the ways that they want.
    * @throws DragonflyError USAGE; PEER_FINISHING; CANCELLED while the peer stops
    */
@@ -241,7 +235,7 @@ export class Peer {
       await run.close()
       await before?.close()
     }
-    this.#supernodes.close()
+    await this.#supernodes.close()
     await this.#pieceServer.close()
     this.#engine.pieces.close()
     await this.#store.close()
@@ -249,7 +243,7 @@ export class Peer {
   }
 
   async #listen(): Promise<void> {
-    const { clock, random, log, ip, port } = this.#options
+    const { clock, ip, port } = this.#options
     this.#pieceServer = await startPieceServer({
       host: ip ?? undefined,
       port,
@@ -263,15 +257,7 @@ export class Peer {
         this.#files.touch(taskId)
       },
     })
-    const identity = {
-      peerId: randomName(),
-      hostName: os.hostname(),
-      address: ip ?? '',
-      port: this.#pieceServer.port,
-      uploadSlots: UPLOAD_SLOTS,
-      zone: null,
-    }
-    this.#supernodes = new SupernodePool({ identity, clock, random, log })
+    this.#supernodes = await openSupernodes(this.#options, this.uploadPort)
   }
 
   #shared(taskId: TaskId): { content: NonNullable<DownloadRun['file']>; token: string } | null {
@@ -331,13 +317,10 @@ export class Peer {
     const present = this.#entries.get(task.taskId)
     if (present && !present.run.isOver) return present
     await present?.run.done.catch(() => {})
-    const supernodes = request.nodes.map(node => parseHostPort(node, DEFAULT_CONTROL_PORT))
+    const openLink = this.#supernodes.linkFor(request, task)
     const limit = this.limits.openTask()
     const engine: Engine = { ...this.#engine, limiter: limit.limiter }
-    const run = await DownloadRun.start(engine, task, {
-      openLink:
-        supernodes.length > 0 ? handler => this.#supernodes.link(supernodes, task, handler) : undefined,
-    }).catch(thrown => {
+    const run = await DownloadRun.start(engine, task, { openLink }).catch(thrown => {
       this.limits.closeTask(limit)
       throw thrown
     })
@@ -382,8 +365,8 @@ export class Peer {
 }
 
 /** By what a run may fail for one and not for another who wants the same content. */
-function waysOf({ nodes, pattern, mayReadOrigin, proxies }: DownloadRequest): string {
-  return JSON.stringify([nodes, pattern ?? 'p2p', mayReadOrigin ?? true, proxies ?? null])
+function waysOf({ nodes, managers, pattern, mayReadOrigin, proxies }: DownloadRequest): string {
+  return JSON.stringify([nodes, managers ?? null, pattern ?? 'p2p', mayReadOrigin ?? true, proxies ?? null])
 }
 
 function isBusy(entry: Entry | undefined): boolean {

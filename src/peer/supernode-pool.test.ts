@@ -10,6 +10,7 @@ import {
 import { type HostPort, parseHostPort } from '../core/host-port.ts'
 import { seededRandom } from '../core/random.ts'
 import { systemClock } from '../ops/system-clock.ts'
+import type { SupernodeSearch } from './supernode-finder.ts'
 import { SupernodePool } from './supernode-pool.ts'
 import type { TaskLink, TaskLinkHandler } from './task-link.ts'
 
@@ -20,6 +21,10 @@ const REQUEST = {
 }
 const OTHER = { ...REQUEST, taskId: taskIdFor({ url: 'http://origin.test/b' }) }
 const AS_BOB = { ...REQUEST, headers: [['Authorization', 'bob']] as [string, string][] }
+const named = (nodes: readonly HostPort[]): SupernodeSearch => {
+  const first = async () => nodes
+  return { first, known: first, again: async () => [] }
+}
 const DEAD: HostPort = { host: '127.0.0.1', port: 1 }
 
 describe('links to supernodes', () => {
@@ -38,6 +43,8 @@ describe('links to supernodes', () => {
   })
   afterEach(() => pool.close())
   after(() => Promise.all(started.map(supernode => supernode.close())))
+
+  const warnings = () => log.lines.filter(line => line.level === 'warn')
 
   /** What the link said to its handler, and a wait for it to say something so many times. */
   function listen(link: (handler: TaskLinkHandler) => TaskLink) {
@@ -71,13 +78,13 @@ describe('links to supernodes', () => {
 
   it('take the first supernode of the list that answers', async () => {
     const { supernode, address } = await start()
-    const { heard, link, said } = listen(handler => pool.link([DEAD, address], REQUEST, handler))
+    const { heard, link, said } = listen(handler => pool.link(named([DEAD, address]), REQUEST, handler))
     await heard('ready')
     assert.deepEqual(said, ['ready'])
     assert.equal(link.numbersOf('127.0.0.1:9').length, 1)
     assert.equal(supernode.channels.length, 1)
     assert.deepEqual(
-      log.lines.map(line => [line.message, (line.facts as { code: string }).code]),
+      warnings().map(line => [line.message, (line.facts as { code: string }).code]),
       [['supernode not reached', 'SUPERNODE_UNREACHABLE']],
     )
   })
@@ -88,7 +95,9 @@ describe('links to supernodes', () => {
       if (message.type === 'hello')
         say({ type: 'welcome', version: 1, supernodeId: 'b', address: '127.0.0.2:9' })
     })
-    const { heard, link } = listen(handler => pool.link([first.address, second.address], REQUEST, handler))
+    const { heard, link } = listen(handler =>
+      pool.link(named([first.address, second.address]), REQUEST, handler),
+    )
     await heard('ready')
     await first.supernode.close()
     await heard('ready', 2)
@@ -98,7 +107,7 @@ describe('links to supernodes', () => {
   })
 
   it('say that there is none, and go on trying', async () => {
-    const { heard, said } = listen(handler => pool.link([DEAD], REQUEST, handler))
+    const { heard, said } = listen(handler => pool.link(named([DEAD]), REQUEST, handler))
     await heard('unavailable', 2)
     assert.deepEqual(new Set(said), new Set(['unavailable']))
   })
@@ -109,17 +118,17 @@ describe('links to supernodes', () => {
       say({ type: 'error', taskId: '', code: 'SUPERNODE_OVERLOADED', message: 'go away' })
     })
     const startedAt = performance.now()
-    const { heard } = listen(handler => pool.link([address], REQUEST, handler))
+    const { heard } = listen(handler => pool.link(named([address]), REQUEST, handler))
     await heard('lost', 3)
     assert.ok(performance.now() - startedAt > 250, 'pauses of at least 100 and 200 ms')
     assert.equal(supernode.channels.length, 3)
-    assert.ok(log.lines.every(line => line.message === 'channel refused'))
+    assert.ok(warnings().every(line => line.message === 'channel refused'))
   })
 
   it('share a channel, say that they leave, and close it behind the last', async () => {
     const { supernode, address } = await start()
-    const a = listen(handler => pool.link([address], REQUEST, handler))
-    const b = listen(handler => pool.link([address], OTHER, handler))
+    const a = listen(handler => pool.link(named([address]), REQUEST, handler))
+    const b = listen(handler => pool.link(named([address]), OTHER, handler))
     await Promise.all([a.heard('ready'), b.heard('ready')])
     assert.equal(supernode.channels.length, 1)
     const [{ heard, socket }] = supernode.channels
@@ -137,8 +146,9 @@ describe('links to supernodes', () => {
   })
 
   it('close the channel that was still being opened for them', async () => {
-    const { supernode, address } = await start()
-    const { link, said } = listen(handler => pool.link([address], REQUEST, handler))
+    const { supernode, address } = await start(() => {})
+    const { link, said } = listen(handler => pool.link(named([address]), REQUEST, handler))
+    await supernode.when(({ channels }) => channels[0]?.heard.length === 1)
     link.close()
     await supernode.when(({ channels }) => channels[0]?.socket.readyState === 3)
     assert.deepEqual(said, [])
@@ -146,30 +156,30 @@ describe('links to supernodes', () => {
 
   it('hear nothing that was said to a run for another caller, not even later', async () => {
     const { supernode, address } = await start()
-    const keeper = listen(handler => pool.link([address], OTHER, handler))
-    const ann = listen(handler => pool.link([address], REQUEST, handler))
+    const keeper = listen(handler => pool.link(named([address]), OTHER, handler))
+    const ann = listen(handler => pool.link(named([address]), REQUEST, handler))
     await Promise.all([keeper.heard('ready'), ann.heard('ready')])
-    const bob = listen(handler => pool.link([address], AS_BOB, handler))
+    const bob = listen(handler => pool.link(named([address]), AS_BOB, handler))
     await bob.heard('ready')
     assert.equal(supernode.channels.length, 2)
     bob.link.close()
     ann.link.close()
-    const late = listen(handler => pool.link([address], AS_BOB, handler))
+    const late = listen(handler => pool.link(named([address]), AS_BOB, handler))
     await late.heard('ready')
     assert.equal(supernode.channels.length, 3, 'not the one on which ann may still be answered')
-    const again = listen(handler => pool.link([address], REQUEST, handler))
+    const again = listen(handler => pool.link(named([address]), REQUEST, handler))
     await again.heard('ready')
     assert.equal(supernode.channels.length, 3)
   })
 
   it('end at once with the pool, whatever they wait for', async () => {
     const silent = await start(() => {})
-    const waiting = listen(handler => pool.link([silent.address], REQUEST, handler))
-    const backing = listen(handler => pool.link([DEAD], OTHER, handler))
+    const waiting = listen(handler => pool.link(named([silent.address]), REQUEST, handler))
+    const backing = listen(handler => pool.link(named([DEAD]), OTHER, handler))
     await silent.supernode.when(({ channels }) => channels[0]?.heard.length === 1)
     pool.close()
     await silent.supernode.when(({ channels }) => channels[0].socket.readyState === 3)
-    const after = listen(handler => pool.link([silent.address], REQUEST, handler))
+    const after = listen(handler => pool.link(named([silent.address]), REQUEST, handler))
     assert.deepEqual([waiting.said, after.said], [[], []])
     assert.ok(backing.said.every(entry => entry === 'unavailable'))
     assert.equal(silent.supernode.channels.length, 1)

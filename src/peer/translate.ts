@@ -56,6 +56,7 @@ export function announceMessage(request: TaskRequest, download: Download): PeerM
     held: held.encode(),
     lookAhead: request.lookAhead ?? null,
     isSeedOnly: request.isSeedOnly ?? false,
+    via: null,
   }
 }
 

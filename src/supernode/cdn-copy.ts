@@ -8,6 +8,8 @@ import type { TaskFile } from '../store/task-file.ts'
 import type { PeerMessages } from '../wire/control.ts'
 import { type Access, type FetchedContent, notProven } from './access.ts'
 import { CdnFill, type CdnObserver } from './cdn-fill.ts'
+import type { Parents } from './parents.ts'
+import { WaitingSupernodes } from './waiting-supernodes.ts'
 
 type CdnCopyOptions = {
   readonly taskId: TaskId
@@ -16,6 +18,8 @@ type CdnCopyOptions = {
   /** How long after the origin was asked its answer also serves others. */
   readonly freshMs: number
   readonly observer: CdnObserver
+  readonly parents: Parents
+  readonly supernodeId: string
   /** Whether somebody is in the middle of receiving the present version. */
   isWanted(): boolean
 }
@@ -33,12 +37,16 @@ export class CdnCopy {
   #fill: CdnFill | null = null
   #asking: { caller: Caller; fill: Promise<CdnFill> } | null = null
   #latest: CdnFill | null = null
+  /** Of the latest. */
+  #waiting: WaitingSupernodes
   #failure: { error: DragonflyError; caller: Caller; until: number } | null = null
   #pastOriginBytes = 0
+  #pastMovedBytes = 0
   #isClosed = false
 
   constructor(options: CdnCopyOptions) {
     this.#options = options
+    this.#waiting = new WaitingSupernodes(options.supernodeId)
   }
 
   get fill(): CdnFill | null {
@@ -59,6 +67,11 @@ export class CdnCopy {
     return this.#pastOriginBytes + (this.#latest?.run.originBytes ?? 0)
   }
 
+  /** Of all fetches, and of the last one also what it may soon have from a parent. Grows as long as waiting is not in vain. */
+  get movedBytes(): number {
+    return this.#pastMovedBytes + (this.#latest?.movedBytes ?? 0)
+  }
+
   /**
    * The fetch whose content this caller may have.
    * @throws DragonflyError the origin's refusal, the fetch's failure, or SUPERNODE_FAILED where nothing shows that the caller may have
@@ -67,6 +80,7 @@ export class CdnCopy {
   async fillFor(message: PeerMessages['announce']): Promise<CdnFill> {
     for (;;) {
       if (this.#isClosed) throw closed()
+      if (!this.isAtRest) this.#waiting.add(message.via ?? [])
       if (this.#asking) {
         const fill = await this.#await(this.#asking, message)
         if (fill) return this.#admitted(fill, message)
@@ -137,12 +151,18 @@ export class CdnCopy {
   }
 
   async #begin(message: PeerMessages['announce']): Promise<CdnFill> {
-    const { engine, observer, taskId } = this.#options
+    const { engine, observer, taskId, parents, supernodeId } = this.#options
     const { url, headers, tag, expectedDigest, range } = message
-    const request = { taskId, url, headers, name: taskId, tag, expectedDigest, range }
+    const lookAhead = message.lookAhead ?? undefined
+    const request = { taskId, url, headers, name: taskId, tag, expectedDigest, range, lookAhead }
+    this.#waiting = new WaitingSupernodes(supernodeId)
+    this.#waiting.add(message.via ?? [])
     await this.#latest?.run.done.catch(() => {})
+    // Its place in a parent's swarm is now the next one's.
+    await this.#latest?.run.close()
     const fill = await CdnFill.start(engine, request, {
       mayUse: file => this.#mayUse(file, message),
+      parent: parents.linkFor(request, this.#waiting),
       observer: {
         ...observer,
         onVersion: (settled, version) => {
@@ -154,6 +174,7 @@ export class CdnCopy {
       },
     })
     this.#pastOriginBytes = this.originBytes
+    this.#pastMovedBytes = this.movedBytes
     this.#latest = fill
     if (this.#isClosed) await fill.run.close()
     await fill.settled

@@ -8,8 +8,9 @@ import { DownloadRun, type RunObserver } from '../peer/download-run.ts'
 import type { Engine, TaskRequest } from '../peer/engine.ts'
 import type { TaskFile } from '../store/task-file.ts'
 import type { RunResult } from '../wire/local.ts'
+import type { ParentLink } from './parent-link.ts'
 
-/** One fetch of a task from its origin, with the credentials of the caller who needed it; others wait for the same one. */
+/** One fetch of a task from a parent or the origin, with the credentials of the caller who needed it; others wait for the same one. */
 export class CdnFill {
   readonly caller: Caller
   /** The filtered URL. */
@@ -18,29 +19,32 @@ export class CdnFill {
   readonly settled: Promise<void>
   readonly #clock: Engine['clock']
   readonly #isNamedByDigest: boolean
+  readonly #parent: ParentLink | null
   #run!: DownloadRun
   #settledAt: number | null = null
 
-  private constructor(request: TaskRequest, settled: Promise<void>, clock: Engine['clock']) {
+  private constructor(
+    request: TaskRequest,
+    settled: Promise<void>,
+    from: FillOptions & Pick<Engine, 'clock'>,
+  ) {
     this.caller = { url: request.url, headers: request.headers }
     this.fetchedFrom = filterUrl(request.url).url
     this.settled = settled
     this.#isNamedByDigest = request.expectedDigest !== null
-    this.#clock = clock
+    this.#clock = from.clock
+    this.#parent = from.parent
     settled.catch(() => {})
   }
 
   /** @throws DragonflyError DISK_ERROR, or what `mayUse` throws */
-  static async start(
-    engine: Engine,
-    request: TaskRequest,
-    hooks: { observer: CdnObserver; mayUse(file: TaskFile): Promise<boolean> },
-  ): Promise<CdnFill> {
-    const { observer, mayUse } = hooks
+  static async start(engine: Engine, request: TaskRequest, options: FillOptions): Promise<CdnFill> {
+    const { observer, mayUse, parent } = options
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const fill = new CdnFill(request, promise, engine.clock)
+    const fill = new CdnFill(request, promise, { ...options, clock: engine.clock })
     fill.#run = await DownloadRun.start(engine, request, {
       mayUse,
+      openLink: parent ? handler => parent.open(handler) : undefined,
       observer: {
         ...observer,
         onVersion(version) {
@@ -62,6 +66,13 @@ export class CdnFill {
     return this.#run
   }
 
+  /** That came, and that a parent has from the origin and may soon give: whoever waits for us does not wait in vain. */
+  get movedBytes(): number {
+    const { bytes } = this.#run.snapshot()
+    const parentBytes = this.#parent?.originBytes ?? 0
+    return this.#run.originBytes + bytes.supernode + bytes.peers + parentBytes
+  }
+
   /** As far as it is known; only after `settled`. */
   get version(): Version {
     return this.#run.version!
@@ -77,6 +88,13 @@ export class CdnFill {
     if (!this.#run.isOver) return true
     return this.#run.isComplete && this.#settledAt !== null && this.#clock.now() - this.#settledAt <= freshMs
   }
+}
+
+type FillOptions = {
+  readonly observer: CdnObserver
+  readonly mayUse: (file: TaskFile) => Promise<boolean>
+  /** Where to fill from while it is there; null is the origin alone. */
+  readonly parent: ParentLink | null
 }
 
 /**

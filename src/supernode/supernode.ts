@@ -2,35 +2,41 @@ import { createHash } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import os from 'node:os'
 import { rangeOf } from '../core/caller.ts'
 import type { Clock } from '../core/clock.ts'
-import { DragonflyError, toDragonflyError } from '../core/error.ts'
-import { formatHostPort, isHostPort } from '../core/host-port.ts'
+import { DragonflyError } from '../core/error.ts'
+import { formatHostPort, type HostPort } from '../core/host-port.ts'
 import type { Random } from '../core/random.ts'
+import { RateMeter } from '../core/rate-meter.ts'
 import { type TaskId, taskIdOf } from '../core/task-id.ts'
-import { TokenBucket } from '../core/token-bucket.ts'
-import { type ControlHandler, type ControlSocket, serveControl } from '../net/control-socket.ts'
+import { serveControl } from '../net/control-socket.ts'
 import type { Http1Timeouts } from '../net/http1-connection.ts'
 import { type PieceServer, startPieceServer } from '../net/piece-server.ts'
 import type { ProxySettings } from '../net/proxy.ts'
 import { RateLimiter } from '../net/rate-limiter.ts'
 import type { Log } from '../ops/log.ts'
-import { randomName } from '../ops/system-random.ts'
 import { userAgentOf, VERSION } from '../ops/version.ts'
 import { type Engine, openEngine } from '../peer/engine.ts'
 import { repoPlaces } from '../store/places.ts'
 import { sweepOrphans } from '../store/sweep-orphans.ts'
 import { openTaskStore, type TaskStore } from '../store/task-store.ts'
-import { type HostId, Hosts } from '../swarm/hosts.ts'
+import { Hosts } from '../swarm/hosts.ts'
 import { Zones } from '../swarm/zones.ts'
-import { decodePeerMessage, type PeerMessage, type PeerMessages, PROTOCOL_VERSION } from '../wire/control.ts'
+import type { PeerMessage, PeerMessages } from '../wire/control.ts'
+import type { LeaseRequest } from '../wire/manager-api.ts'
 import { Access } from './access.ts'
 import { provenanceOf } from './cdn-fill.ts'
+import { type ClusterOptions, type Identity, openIdentity } from './cluster.ts'
+import { ControlChannels } from './control-channels.ts'
 import { EventRecord } from './event-record.ts'
-import { NamelessChannels } from './nameless-channels.ts'
-import { loadSecret, pieceToken } from './piece-token.ts'
-import { SEED_HOST, Session } from './session.ts'
+import type { Standing } from './last-lease.ts'
+import { Membership } from './membership.ts'
+import { Parents } from './parents.ts'
+import { pieceToken } from './piece-token.ts'
+import { SEED_HOST, type Session } from './session.ts'
 import { SwarmTask } from './swarm-task.ts'
+import { TaskTable } from './task-table.ts'
 
 export type SupernodeOptions = {
   /** Control channel and API; 0 lets the system choose. */
@@ -54,6 +60,14 @@ export type SupernodeOptions = {
   readonly freshMs: number
   /** What the scheduler is told and decides is appended to this file; null is no recording. */
   readonly recordFile: string | null
+  /** The cluster to be a member of, by its managing nodes. */
+  readonly cluster?: ClusterOptions | null
+  /** Of a cluster without managing nodes: where all supernodes have the same, each accepts the tokens of the others. */
+  readonly clusterSecret?: Uint8Array | null
+  /** Supernodes to fill from instead of from the origin; unless set, those that a managing node names. */
+  readonly parents?: readonly HostPort[]
+  /** Where this supernode is, unless a managing node says so. */
+  readonly zone?: string | null
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -63,19 +77,8 @@ const BUFFER_BYTES = 256 * 1024 * 1024
 /** Pieces per consumer on their way at once; more only makes each of them slower to be shared on. */
 const CONSUMER_WINDOW = 1
 const UPLOADS_MAX = 1_024
-/** Upload slots that a peer may name. */
-const PEER_SLOTS_MAX = 64
-/**
- * What one peer may send: pieces come in at most at this rate, and who comes back after a restart announces all that it holds at once.
- * Long messages count as several, and announces cost more than reports.
- */
-const MESSAGES_PER_SECOND = 2_000
-const MESSAGES_AHEAD_MS = 10_000
-const BYTES_PER_MESSAGE = 512
-const ANNOUNCE_COST = 4
 const RECORD_BYTES = 1024 ** 3
 const RECORD_WAITING_BYTES = 16 * 1024 ** 2
-const IDLE_TASK_MS = 60_000
 const IDLE_CLIENT_MS = 30_000
 
 /** Tracker, scheduler and CDN in one process. State is soft: peers announce, the CDN's copies and the token secret are on disk. */
@@ -83,50 +86,66 @@ export class Supernode {
   readonly #options: SupernodeOptions
   readonly #engine: Engine
   readonly #store: TaskStore
-  readonly #secret: Uint8Array
+  readonly #identity: Identity
   readonly #access: Access
   readonly #hosts = new Hosts()
   readonly #zones = new Zones()
-  readonly #nameless: NamelessChannels
-  readonly #sessions = new Map<HostId, Session>()
-  readonly #tasks = new Map<TaskId, SwarmTask>()
-  readonly #supernodeId = randomName()
+  readonly #channels: ControlChannels
+  readonly #tasks: TaskTable
   readonly #server = createServer((request, response) => this.#answer(request, response))
+  readonly #sentRate: RateMeter
   #pieceServer!: PieceServer
+  #parents!: Parents
+  #membership: Membership | null = null
   #stopControl = () => {}
-  #cancelSweep = () => {}
-  #nextHost: HostId = SEED_HOST + 1
   #record: EventRecord | null = null
   #sentBytes = 0
+  /** By the last word of a managing node, or as set. */
+  #zone: string | null
+  #isDraining = false
 
-  private constructor(options: SupernodeOptions, store: TaskStore, secret: Uint8Array) {
+  private constructor(options: SupernodeOptions, store: TaskStore, identity: Identity) {
+    const { clock, log } = options
     this.#options = options
     this.#store = store
-    this.#secret = secret
+    this.#identity = identity
+    this.#zone = options.zone ?? null
+    this.#sentRate = new RateMeter(clock.now())
     this.#engine = openEngine({
       ...options,
       store,
       bufferBytes: BUFFER_BYTES,
       userAgent: userAgentOf('supernode'),
     })
-    this.#access = new Access(this.#engine.origin, options.clock)
-    this.#nameless = new NamelessChannels(options.clock)
+    this.#access = new Access(this.#engine.origin, clock)
     this.#hosts.add(SEED_HOST, options.uploadSlots)
+    this.#tasks = new TaskTable(clock, (taskId, isNamedByDigest) => this.#makeTask(taskId, isNamedByDigest))
+    this.#channels = new ControlChannels({
+      clock,
+      log,
+      hosts: this.#hosts,
+      supernodeId: identity.supernodeId,
+      piecesAddressFor: ({ localHost }) =>
+        formatHostPort({ host: options.advertiseIp ?? localHost, port: this.downloadPort }),
+      onMessage: (session, message) => this.#handle(session, message),
+      onGone: session => {
+        for (const task of this.#tasks.all()) task.leave(session.host)
+      },
+    })
   }
 
-  /** @throws DragonflyError ADDRESS_IN_USE, DISK_ERROR */
+  /** @throws DragonflyError ADDRESS_IN_USE, DISK_ERROR; where it is to join a cluster what `openIdentity` throws */
   static async start(options: SupernodeOptions): Promise<Supernode> {
-    await mkdir(options.homeDir, { recursive: true, mode: 0o700 })
-    const places = repoPlaces(options.homeDir)
+    const { homeDir, log } = options
+    await mkdir(homeDir, { recursive: true, mode: 0o700 })
+    const identity = await openIdentity(options)
+    const places = repoPlaces(homeDir)
     await sweepOrphans(places)
-    const store = await openTaskStore({
-      places,
-      sha256,
-      log: (event, facts) => options.log.warn(facts, event),
-    })
-    const supernode = new Supernode(options, store, await loadSecret(options.homeDir))
+    const store = await openTaskStore({ places, sha256, log: (event, facts) => log.warn(facts, event) })
+    const supernode = new Supernode(options, store, identity)
     await supernode.#openRecord()
     await supernode.#listen()
+    await supernode.#join()
     return supernode
   }
 
@@ -145,22 +164,32 @@ export class Supernode {
 
   /** Bytes read from origins for the tasks in memory. */
   get originBytes(): number {
-    return [...this.#tasks.values()].reduce((sum, task) => sum + task.originBytes, 0)
+    return this.#tasks.all().reduce((sum, task) => sum + task.originBytes, 0)
   }
 
   /** Downloads under way, as far as their reports have arrived. */
   get consumerCount(): number {
-    return [...this.#tasks.values()].reduce((sum, task) => sum + task.consumerCount, 0)
+    return this.#tasks.all().reduce((sum, task) => sum + task.consumerCount, 0)
+  }
+
+  get zone(): string | null {
+    return this.#zone
+  }
+
+  /** Whether tasks that are not here yet are declined. */
+  get isDraining(): boolean {
+    return this.#isDraining
   }
 
   async stop(): Promise<void> {
-    this.#cancelSweep()
+    await this.#membership?.stop()
     this.#stopControl()
     this.#access.close()
     this.#server.closeAllConnections()
     await new Promise(resolve => this.#server.close(resolve))
     await this.#pieceServer.close()
-    await Promise.all([...this.#tasks.values()].map(task => task.close()))
+    await this.#tasks.close()
+    this.#parents.close()
     this.#engine.pieces.close()
     await this.#store.close()
     await this.#record?.close()
@@ -189,14 +218,16 @@ export class Supernode {
       limiter: uploadLimit === null ? null : new RateLimiter(uploadLimit, clock),
       maxUploads: UPLOADS_MAX,
       idleMs: IDLE_CLIENT_MS,
-      catalog: { find: taskId => this.#tasks.get(taskId)?.content ?? null },
+      catalog: { find: taskId => this.#tasks.find(taskId)?.content ?? null },
       onSent: (_, bytes) => {
         this.#sentBytes += bytes
+        this.#sentRate.add(bytes, clock.now())
       },
     })
+    this.#parents = this.#openParents()
     this.#stopControl = serveControl(this.#server, {
       clock,
-      onConnection: socket => this.#onConnection(socket),
+      onConnection: socket => this.#channels.open(socket),
     })
     try {
       await new Promise<void>((resolve, reject) => {
@@ -207,138 +238,117 @@ export class Supernode {
       await this.#pieceServer.close()
       throw new DragonflyError('ADDRESS_IN_USE', `port ${port} cannot be listened on`, { cause })
     }
-    this.#sweepLater()
+    this.#tasks.beginSweeping()
   }
 
-  #onConnection(socket: ControlSocket): ControlHandler {
-    let session: Session | null = null
-    const { clock } = this.#options
-    const budget = new TokenBucket(MESSAGES_PER_SECOND, clock.now())
-    const pay = (cost: number) => {
-      if (budget.take(cost, clock.now()) <= MESSAGES_AHEAD_MS) return
-      throw new DragonflyError('SUPERNODE_OVERLOADED', 'one peer alone sends too many messages')
-    }
-    const refuse = (thrown: unknown) => {
-      const refused = session ?? new Session(-1, NOBODY, socket)
-      refused.sendError('', thrown)
-      this.#options.log.warn(
-        { peer: socket.remoteHost, cause: toDragonflyError(thrown).message },
-        'channel refused',
-      )
-      socket.close()
-    }
-    const endNameless = this.#nameless.add(socket.remoteHost, refuse)
+  #openParents(): Parents {
+    const { advertiseIp, listenIp, parents = [], clock, random, log } = this.#options
+    const { supernodeId, isSecretShared } = this.#identity
+    return new Parents({
+      supernodeId,
+      named: parents,
+      isSecretShared,
+      pieces: { host: advertiseIp ?? specific(listenIp) ?? '', port: this.downloadPort },
+      zone: () => this.#zone,
+      clock,
+      random,
+      log,
+    })
+  }
+
+  async #join(): Promise<void> {
+    const { cluster } = this.#options
+    const { supernodeId, credential } = this.#identity
+    if (!cluster || credential === null) return
+    this.#membership = new Membership({
+      ...this.#options,
+      managers: cluster.managers,
+      supernodeId,
+      credential,
+      report: () => this.#report(cluster.host),
+      onStanding: standing => this.#obey(standing),
+    })
+    await this.#membership.start()
+  }
+
+  #report(host: string): LeaseRequest {
+    const { uploadLimit, clock } = this.#options
     return {
-      onMessage: encoded => {
-        try {
-          pay(1 + encoded.length / BYTES_PER_MESSAGE)
-          const message = decodePeerMessage(encoded)
-          if (message.type === 'announce') pay(ANNOUNCE_COST)
-          if (session) this.#handle(session, message)
-          else {
-            session = this.#greet(message, socket)
-            endNameless()
-          }
-        } catch (thrown) {
-          refuse(thrown)
-        }
-      },
-      onRoundTrip: milliseconds => {
-        if (session) this.#hosts.setRoundTrip(session.host, milliseconds)
-      },
-      onClose: () => {
-        endNameless()
-        if (session) this.#forget(session)
+      control: { host, port: this.port },
+      pieces: { host, port: this.downloadPort },
+      hostName: os.hostname(),
+      version: VERSION,
+      load: {
+        peers: this.#channels.count,
+        tasks: this.#tasks.count,
+        sentBytesPerSecond: Math.round(this.#sentRate.rate(clock.now())),
+        uploadLimit,
       },
     }
   }
 
-  #greet(message: PeerMessage, socket: ControlSocket): Session {
-    if (message.type !== 'hello') throw new DragonflyError('PROTOCOL_INVALID', 'a channel begins with hello')
-    if (message.version !== PROTOCOL_VERSION) {
-      const said = `the peer speaks version ${message.version} of the protocol, this supernode ${PROTOCOL_VERSION}`
-      throw new DragonflyError('PROTOCOL_VERSION', said)
+  /** What a managing node says of us. Open channels to parents keep the zone that they were opened with. */
+  #obey({ zone, parents, isDraining }: Standing): void {
+    if (isDraining !== this.#isDraining) {
+      this.#options.log.info({}, isDraining ? 'draining, new tasks are declined' : 'draining no more')
     }
-    const session = new Session(this.#nextHost++, message, socket)
-    // Others are sent there.
-    if (!isHostPort({ host: session.address, port: message.port })) {
-      throw new DragonflyError('PROTOCOL_INVALID', 'a hello names an address that is none')
-    }
-    this.#sessions.set(session.host, session)
-    this.#hosts.add(session.host, Math.min(Math.max(message.uploadSlots, 1), PEER_SLOTS_MAX))
-    const host = this.#options.advertiseIp ?? socket.localHost
-    const address = formatHostPort({ host, port: this.downloadPort })
-    session.send({ type: 'welcome', version: PROTOCOL_VERSION, supernodeId: this.#supernodeId, address })
-    return session
+    this.#zone = zone
+    this.#isDraining = isDraining
+    this.#parents.locate(parents)
   }
 
-  #handle(session: Session, message: PeerMessage): void {
+  #handle(session: Session, message: Exclude<PeerMessage, { type: 'hello' }>): void {
     switch (message.type) {
       case 'announce':
-        if (isGenuine(message)) void this.#taskFor(message).announce(session, message)
-        else this.#refuse(session, message)
-        return
+        return this.#onAnnounce(session, message)
       case 'report':
-        return this.#tasks.get(message.taskId)?.report(session, message)
+        return this.#tasks.find(message.taskId)?.report(session, message)
       case 'leave':
-        return this.#tasks.get(message.taskId)?.leave(session.host)
-      case 'hello':
-        throw new DragonflyError('PROTOCOL_INVALID', 'a channel has one hello')
+        return this.#tasks.find(message.taskId)?.leave(session.host)
     }
+  }
+
+  #onAnnounce(session: Session, message: PeerMessages['announce']): void {
+    const { taskId, expectedDigest } = message
+    if (!isGenuine(message)) {
+      const said = 'the task id does not belong to what was announced'
+      return this.#refuse(session, taskId, new DragonflyError('SUPERNODE_FAILED', said))
+    }
+    const known = this.#tasks.find(taskId)
+    if (!known && this.#isDraining) {
+      const said = 'this supernode drains, and takes no new task'
+      return session.sendError(taskId, new DragonflyError('SUPERNODE_DECLINED', said))
+    }
+    void (known ?? this.#tasks.add(taskId, expectedDigest !== null)).announce(session, message)
   }
 
   /** The channel stays: an older or newer peer may filter URLs otherwise, and its other tasks are in order. */
-  #refuse(session: Session, { taskId }: PeerMessages['announce']): void {
-    const said = 'the task id does not belong to what was announced'
-    session.sendError(taskId, new DragonflyError('SUPERNODE_FAILED', said))
-    this.#options.log.warn({ peer: session.address, taskId, cause: said }, 'announce refused')
+  #refuse(session: Session, taskId: TaskId, error: DragonflyError): void {
+    session.sendError(taskId, error)
+    this.#options.log.warn({ peer: session.address, taskId, cause: error.message }, 'announce refused')
   }
 
-  #taskFor(message: PeerMessages['announce']): SwarmTask {
-    const known = this.#tasks.get(message.taskId)
-    if (known) return known
-    const task = new SwarmTask(message.taskId, {
+  #makeTask(taskId: TaskId, isNamedByDigest: boolean): SwarmTask {
+    const { supernodeId, secret } = this.#identity
+    return new SwarmTask(taskId, {
       engine: this.#engine,
       hosts: this.#hosts,
       zones: this.#zones,
       access: this.#access,
+      parents: this.#parents,
+      supernodeId,
       tokenFor: (version, caller) =>
-        pieceToken(this.#secret, {
-          taskId: message.taskId,
+        pieceToken(secret, {
+          taskId,
           generation: version.generation,
-          provenance: message.expectedDigest === null ? null : provenanceOf(version, caller),
+          provenance: isNamedByDigest ? provenanceOf(version, caller) : null,
         }),
-      sessionOf: host => this.#sessions.get(host),
+      sessionOf: host => this.#channels.sessionOf(host),
       freshMs: this.#options.freshMs,
       window: CONSUMER_WINDOW,
       originReaders: this.#options.originReaders,
       record: this.#record,
     })
-    this.#tasks.set(message.taskId, task)
-    return task
-  }
-
-  #forget(session: Session): void {
-    session.end()
-    this.#sessions.delete(session.host)
-    for (const task of this.#tasks.values()) task.leave(session.host)
-    this.#hosts.remove(session.host)
-  }
-
-  /** Tasks that nobody is a member of are let go from memory; their content stays on disk. */
-  #sweepLater(): void {
-    let idleBefore = new Set<SwarmTask>()
-    const sweep = () => {
-      const idle = new Set([...this.#tasks.values()].filter(task => task.isIdle))
-      for (const task of idle) {
-        if (!idleBefore.has(task)) continue
-        this.#tasks.delete(task.taskId)
-        void task.close()
-      }
-      idleBefore = idle
-      this.#cancelSweep = this.#options.clock.schedule(IDLE_TASK_MS, sweep)
-    }
-    this.#cancelSweep = this.#options.clock.schedule(IDLE_TASK_MS, sweep)
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
@@ -346,9 +356,12 @@ export class Supernode {
     const body = isStatus
       ? {
           supernode: VERSION,
-          peers: this.#sessions.size,
-          tasks: this.#tasks.size,
+          peers: this.#channels.count,
+          tasks: this.#tasks.count,
           sentBytes: this.#sentBytes,
+          originBytes: this.originBytes,
+          zone: this.#zone,
+          isDraining: this.#isDraining,
         }
       : { code: 'NOT_FOUND', message: 'there is GET / for a status, and the control channel' }
     response.writeHead(isStatus ? 200 : 404, { 'content-type': 'application/json' })
@@ -356,15 +369,9 @@ export class Supernode {
   }
 }
 
-const NOBODY: PeerMessages['hello'] = {
-  type: 'hello',
-  version: PROTOCOL_VERSION,
-  peerId: '',
-  hostName: '',
-  address: '',
-  port: 0,
-  uploadSlots: 1,
-  zone: null,
+/** An address at which others can reach us; null where we listen on all. */
+function specific(listenIp: string | null): string | null {
+  return listenIp === '0.0.0.0' || listenIp === '::' ? null : listenIp
 }
 
 /**

@@ -17,8 +17,10 @@ import type { EventRecord, SwarmTrace } from './event-record.ts'
 import { claimsWhole, heldOf, isOfVersion, versionShown } from './holding-claim.ts'
 import { layoutMessage, packDigests } from './layout-message.ts'
 import { OriginRanks } from './origin-ranks.ts'
+import type { Parents } from './parents.ts'
 import { readReport } from './read-report.ts'
 import { SEED_HOST, type Session } from './session.ts'
+import { refuseLoop } from './waiting-supernodes.ts'
 
 type Announce = { readonly session: Session; readonly message: PeerMessages['announce'] }
 
@@ -27,6 +29,8 @@ type SwarmTaskOptions = {
   readonly hosts: Hosts
   readonly zones: Zones
   readonly access: Access
+  readonly parents: Parents
+  readonly supernodeId: string
   /** Authorises fetching this version's pieces as the origin gives them to this caller. */
   tokenFor(version: Version, caller: Caller): string
   sessionOf(host: HostId): Session | undefined
@@ -72,12 +76,9 @@ export class SwarmTask {
   constructor(taskId: TaskId, options: SwarmTaskOptions) {
     this.taskId = taskId
     this.#options = options
-    const { engine, access, freshMs } = options
     this.#copy = new CdnCopy({
+      ...options,
       taskId,
-      engine,
-      access,
-      freshMs,
       observer: this.#observer(),
       isWanted: () => this.consumerCount > 0,
     })
@@ -114,6 +115,7 @@ export class SwarmTask {
     this.#holders.delete(session.host)
     this.#awaited.set(session.host, announce)
     try {
+      refuseLoop(message.via ?? [], this.#options.supernodeId)
       if (claimsWhole(message) && (await this.#admitHolder(announce))) return
       while (this.#isAwaited(announce)) {
         const fill = await this.#copy.fillFor(message)
@@ -357,8 +359,8 @@ export class SwarmTask {
       this.#swarm.tick(this.#now())
       this.#flushSoon()
       if (this.#ticks++ % STATUS_EVERY_TICKS === 0) {
-        const { taskId, originBytes } = this
-        this.#broadcast({ type: 'status', taskId, peers: this.memberCount, originBytes })
+        const originBytes = this.#copy.movedBytes
+        this.#broadcast({ type: 'status', taskId: this.taskId, peers: this.memberCount, originBytes })
       }
       this.#tickSoon()
     })

@@ -55,8 +55,9 @@ const peerVectors: { [Name in keyof PeerMessages]: [message: PeerMessages[Name],
       held: Uint8Array.of(5, 255),
       lookAhead: 32,
       isSeedOnly: true,
+      via: ['s'],
     },
-    `9d02${TASK_HEX}a1759192a161a162a0${DIGEST_HEX}c0${GENERATION_HEX}ce00011170ce00100000c40205ff20c3`,
+    `9e02${TASK_HEX}a1759192a161a162a0${DIGEST_HEX}c0${GENERATION_HEX}ce00011170ce00100000c40205ff20c391a173`,
   ],
   report: [
     {
@@ -184,6 +185,7 @@ const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
     held: bytes,
     lookAhead: orNull(uint),
     isSeedOnly: orNull(fc.boolean()),
+    via: orNull(texts),
   }),
   fc.record({
     type: kind('report'),

@@ -45,7 +45,8 @@ export const PEER_MESSAGES = {
   /**
    * Joins a task's swarm, and says what is held already. Idempotent. `held` is Bitmap's form for `generation`. `lookAhead` is the number of
    * pieces that a reader of unfinished content needs first, null without one. `isSeedOnly` asks for pieces of the supernode alone, and
-   * offers none to others.
+   * offers none to others. `via` names the supernodes, by the ids of their welcomes, that wait for the answer; null where a peer asks for
+   * itself.
    */
   announce: {
     tag: 2,
@@ -62,6 +63,7 @@ export const PEER_MESSAGES = {
       held: bytes,
       lookAhead: orNull(uint),
       isSeedOnly: orNull(flag),
+      via: orNull(texts),
     },
   },
   /**

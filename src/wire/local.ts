@@ -29,7 +29,7 @@ export type DownloadRequest = {
   callSystem?: string
   /** Whether the result must have the whole content's digest; it costs a pass over the content where nobody has computed it yet. */
   wantsDigest?: boolean
-  /** Where pieces may come from: from anybody, or from the supernode alone. Without `nodes` they come from the origin. */
+  /** Where pieces may come from: from anybody, or from the supernode alone. Without `nodes` and `managers` they come from the origin. */
   pattern?: 'p2p' | 'cdn'
   /** False where this host must not read the origin itself. */
   mayReadOrigin?: boolean
@@ -43,6 +43,11 @@ export type DownloadRequest = {
   lookAhead?: number
   /** Supernodes, `host:port`, in the order in which to try them. */
   nodes: string[]
+  /**
+   * Managing nodes, `http(s)://host:port`, where the caller names no supernode: the peer looks for one, also by what it remembers, so that the list may be
+   * empty, and `nodes` are those to try for want of any other. Absent where `nodes` are the only ones.
+   */
+  managers?: string[]
 }
 
 /** Bytes per second, null is none. Of the whole peer, each for sending and for receiving; and of every download that names none. */

@@ -27,16 +27,22 @@ export type CliResult = {
 export type RunningCli = { readonly child: ChildProcess; readonly ended: Promise<CliResult> }
 
 export function startCli(
-  program: 'dfget' | 'supernode' | 'dragonfly',
+  program: 'dfget' | 'supernode' | 'manager' | 'dragonfly',
   flags: readonly string[],
-  options: { cwd?: string; isUnprivileged?: boolean; env?: NodeJS.ProcessEnv; input?: string } = {},
+  options: {
+    cwd?: string
+    isUnprivileged?: boolean
+    env?: NodeJS.ProcessEnv
+    input?: string
+    patienceMs?: number
+  } = {},
 ): RunningCli {
   const withoutPrivileges = ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
   const mustDrop = options.isUnprivileged === true && process.getuid?.() === 0
   const [command, ...rest] = [...(mustDrop ? withoutPrivileges : []), process.execPath]
   const child = spawn(command, [...rest, path.join(CLI, `${program}.ts`), ...flags], {
     stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-    timeout: PATIENCE_MS,
+    timeout: options.patienceMs ?? PATIENCE_MS,
     killSignal: 'SIGKILL',
     cwd: options.cwd,
     env: options.env,

@@ -136,6 +136,7 @@ export function announcement(
     pieceLength: 0,
     lookAhead: null,
     isSeedOnly: null,
+    via: null,
     held: new Uint8Array(0),
     ...changes,
   }

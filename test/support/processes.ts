@@ -10,7 +10,7 @@ import type { BytesBySource, PeerStatus, RunSnapshot } from '../../src/wire/loca
 
 /** The product as real processes, each of which can be killed: a supernode, accounts with their resident peers, commands. */
 
-const ROOT = path.join(import.meta.dirname, '../..')
+export const ROOT = path.join(import.meta.dirname, '../..')
 const LOOK_EVERY_MS = 10
 const PATIENCE_MS = 60_000
 
@@ -94,20 +94,29 @@ async function startSupernode(
   { control, pieces }: Ports,
   flags: string[],
 ): Promise<{ child: ChildProcess; ports: Ports }> {
-  const child = run('src/cli/supernode.ts', [
+  const { child, ports } = await startServer('supernode', [
     ...['--home-dir', home, '--listen-ip', '127.0.0.1'],
     ...['--port', String(control), '--download-port', String(pieces), ...flags],
   ])
-  const said = collect(child)
-  while (!said.out.includes('\n')) {
-    if (child.exitCode !== null) throw new Error(`the supernode ended at once: ${said.err}`)
-    await Promise.race([once(child.stdout!, 'data'), once(child, 'close')])
-  }
-  const [, first, second] = /control on \S+:(\d+), pieces on \S+:(\d+),/.exec(said.out) ?? []
-  return { child, ports: { control: Number(first), pieces: Number(second) } }
+  return { child, ports: { control: ports[0], pieces: ports[1] } }
 }
 
-function openAccount(home: string, accountFlags: readonly string[]): Account {
+/** Resolves when it says, in its first line, on which ports it listens. */
+export async function startServer(
+  command: 'supernode' | 'manager',
+  flags: string[],
+): Promise<{ child: ChildProcess; ports: readonly number[] }> {
+  const child = run(`src/cli/${command}.ts`, flags)
+  const said = collect(child)
+  while (!said.out.includes('\n')) {
+    if (child.exitCode !== null) throw new Error(`the ${command} ended at once: ${said.err}`)
+    await Promise.race([once(child.stdout!, 'data'), once(child, 'close')])
+  }
+  const [line] = said.out.split('\n')
+  return { child, ports: Array.from(line.matchAll(/ on \S+:(\d+)/g), ([, port]) => Number(port)) }
+}
+
+export function openAccount(home: string, accountFlags: readonly string[]): Account {
   const output = path.join(home, 'output')
   const account: Account = {
     home,
@@ -170,7 +179,7 @@ async function outcomeOf(child: ChildProcess): Promise<CommandOutcome> {
   return { ...word, status: child.exitCode }
 }
 
-async function kill(child: ChildProcess): Promise<void> {
+export async function kill(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const gone = once(child, 'exit')
   child.kill('SIGKILL')
@@ -194,7 +203,7 @@ async function isRunning(pid: number): Promise<boolean> {
 }
 
 /** Those that were started, by whomever, for a home in this directory. */
-async function killAllIn(directory: string): Promise<void> {
+export async function killAllIn(directory: string): Promise<void> {
   for (const pid of (await readdir('/proc')).filter(name => /^\d+$/.test(name))) {
     const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
     if (line.split('\0').some(word => word.startsWith(`${directory}/`))) await killProcess(Number(pid))

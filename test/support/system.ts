@@ -29,6 +29,8 @@ export type TestSystem = {
   readonly supernode: Supernode
   /** `host:port` of the supernode, as in `--node`. */
   readonly node: string
+  /** One more supernode, with a home and ports of its own. */
+  startSupernode(options?: Partial<SupernodeOptions>): Promise<Supernode>
   startPeer(options?: Partial<PeerOptions>): Promise<Peer>
   /** Starts a download, or joins one. Whoever gets the handle releases it. */
   begin(peer: Peer, url: string, request?: Partial<DownloadRequest>): ReturnType<Peer['download']>
@@ -66,6 +68,7 @@ export async function startSystem(options: Partial<SupernodeOptions> = {}): Prom
   const [port, downloadPort] = [supernode.port, supernode.downloadPort]
   const node = `127.0.0.1:${port}`
   const peers: Peer[] = []
+  const others: Supernode[] = []
   let started = 0
   const system: TestSystem = {
     directory,
@@ -73,6 +76,12 @@ export async function startSystem(options: Partial<SupernodeOptions> = {}): Prom
     get supernode() {
       if (!supernode) throw new Error('the supernode is stopped')
       return supernode
+    },
+    async startSupernode(changed = {}) {
+      const homeDir = path.join(directory, `supernode-${others.length + 2}`)
+      const other = await Supernode.start({ ...base, homeDir, ...changed })
+      others.push(other)
+      return other
     },
     async startPeer(peerOptions = {}) {
       const number = ++started
@@ -119,10 +128,16 @@ export async function startSystem(options: Partial<SupernodeOptions> = {}): Prom
     async stop() {
       await Promise.all(peers.map(peer => peer.stop()))
       await system.stopSupernode()
+      await Promise.all(others.map(other => other.stop()))
       await rm(directory, { recursive: true, force: true })
     },
   }
   return system
+}
+
+/** As in `--node`. */
+export function nodeOf(supernode: Supernode): string {
+  return `127.0.0.1:${supernode.port}`
 }
 
 export async function sha256OfFile(file: string): Promise<string> {

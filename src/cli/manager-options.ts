@@ -1,0 +1,168 @@
+import { mkdirSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { parse as parseYaml } from 'yaml'
+import * as z from 'zod'
+import { parseDuration } from '../core/duration.ts'
+import { DragonflyError, toDragonflyError } from '../core/error.ts'
+import type { ArmorySource } from '../manager/armory-source.ts'
+import type { DatabaseLocation } from '../manager/database.ts'
+import type { ManagerOptions } from '../manager/manager.ts'
+import { openLog } from '../ops/log.ts'
+import { systemClock } from '../ops/system-clock.ts'
+import { nearestName } from './nearest-name.ts'
+
+/** What flags and file may say; a flag wins over the environment, that over the file, and the file over the default. */
+export type ManagerSettings = {
+  port?: number
+  listenIp?: string
+  homeDir?: string
+  database?: string
+  armory?: string
+  zoneBoundary?: ManagerOptions['zoneBoundary']
+  rootZone?: string
+  openWall?: boolean
+  lease?: number
+  advertise?: string
+}
+
+/** Where a URL with a password is not seen by `ps`. */
+const DATABASE_VARIABLE = 'DRAGONFLY_DATABASE'
+
+const LEASE_MS = 15_000
+const LEASE_MS_MIN = 1_000
+const LEASE_MS_MAX = 600_000
+
+const settingsFile = z.strictObject({
+  port: z.int().min(0).max(65_535).optional(),
+  listenIp: z.string().optional(),
+  homeDir: z.string().optional(),
+  database: z.string().transform(parsedBy(parseDatabase)).optional(),
+  armory: z.string().optional(),
+  zoneBoundary: z.enum(['idc', 'security-domain']).optional(),
+  rootZone: z.string().min(1).max(256).optional(),
+  openWall: z.boolean().optional(),
+  lease: z.string().transform(parsedBy(parseLease)).optional(),
+  advertise: z.string().transform(parsedBy(parseAdvertised)).optional(),
+})
+
+/** One of the parsers below as a step of a schema. */
+function parsedBy<T>(parse: (text: string) => T): (written: string, context: z.RefinementCtx) => T {
+  return (written, context) => {
+    try {
+      return parse(written)
+    } catch (thrown) {
+      context.addIssue({ code: 'custom', message: toDragonflyError(thrown).message })
+      return z.NEVER
+    }
+  }
+}
+
+/**
+ * What is in force of flags, environment and file.
+ * @throws DragonflyError USAGE, CONFIG_INVALID
+ */
+export async function gatherManagerSettings(
+  { config, ...flags }: ManagerSettings & { config?: string },
+  environment: NodeJS.ProcessEnv,
+): Promise<ManagerSettings> {
+  const file = config === undefined ? {} : await readManagerSettings(config)
+  const named = environment[DATABASE_VARIABLE]
+  return { ...file, ...(named ? { database: parseDatabase(named) } : {}), ...flags }
+}
+
+/** @throws DragonflyError CONFIG_INVALID */
+async function readManagerSettings(file: string): Promise<ManagerSettings> {
+  const parsed = settingsFile.safeParse(parsedYaml(file, await textOf(file)))
+  if (parsed.success) return parsed.data
+  const unknown = parsed.error.issues.flatMap(issue => (issue.code === 'unrecognized_keys' ? issue.keys : []))
+  const known = Object.keys(settingsFile.shape)
+  const advice = unknown
+    .map(key => `"${key}" is not known, did you mean "${nearestName(key, known)}"?`)
+    .join(' ')
+  throw new DragonflyError('CONFIG_INVALID', `${file}: ${advice || z.prettifyError(parsed.error)}`)
+}
+
+async function textOf(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch((cause: Error) => {
+    throw new DragonflyError('CONFIG_INVALID', `${file} cannot be read: ${cause.message}`)
+  })
+}
+
+function parsedYaml(file: string, text: string): unknown {
+  try {
+    return parseYaml(text) ?? {}
+  } catch (thrown) {
+    const { code } = thrown as { code?: string }
+    // Its message shows the line, and that may hold the database's password.
+    throw new DragonflyError('CONFIG_INVALID', `${file} cannot be read: it is not YAML (${code ?? 'ERROR'})`)
+  }
+}
+
+/** A URL of PostgreSQL, which is not repeated where it is refused. @throws DragonflyError USAGE */
+export function parseDatabase(text: string): string {
+  const url = URL.parse(text.trim())
+  if (url !== null && /^postgres(?:ql)?:$/.test(url.protocol) && url.pathname.length > 1) return text.trim()
+  throw new DragonflyError('USAGE', 'a database is written postgres://user@host:5432/name')
+}
+
+/** Milliseconds. @throws DragonflyError USAGE */
+export function parseLease(text: string): number {
+  const leaseMs = parseDuration(text)
+  if (leaseMs >= LEASE_MS_MIN && leaseMs <= LEASE_MS_MAX) return leaseMs
+  throw new DragonflyError('USAGE', 'a lease is from 1s to 10m long')
+}
+
+/** `http(s)://host:port`. @throws DragonflyError USAGE */
+export function parseAdvertised(text: string): string {
+  const url = URL.parse(text)
+  const isPlain = url !== null && url.pathname === '/' && !url.search && !url.hash && !url.username
+  if (isPlain && !url.password && /^https?:$/.test(url.protocol)) return url.origin
+  throw new DragonflyError(
+    'USAGE',
+    'the advertised address is written http://host:port, without user or path',
+  )
+}
+
+/** @throws DragonflyError DISK_ERROR where the home directory cannot be used */
+export function compileManagerOptions(settings: ManagerSettings): ManagerOptions {
+  const homeDir = homeOf(settings)
+  return Object.freeze({
+    port: settings.port ?? 8080,
+    listenIp: settings.listenIp ?? null,
+    advertise: settings.advertise ?? null,
+    database: databaseOf(settings, homeDir),
+    armory: armoryOf(settings.armory),
+    zoneBoundary: settings.zoneBoundary ?? 'idc',
+    rootZone: settings.rootZone ?? null,
+    isWallOpen: settings.openWall ?? false,
+    leaseMs: settings.lease ?? LEASE_MS,
+    clock: systemClock,
+    log: openLog(path.join(homeDir, 'logs', 'manager.log')),
+  })
+}
+
+/** For this account alone: the database holds the cluster's secret. */
+function homeOf({ homeDir }: ManagerSettings): string {
+  const home = path.resolve(homeDir ?? path.join(os.homedir(), '.dragonfly', 'manager'))
+  try {
+    mkdirSync(home, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    const { message } = cause as Error
+    throw new DragonflyError('DISK_ERROR', `${home} cannot be used: ${message}`, { cause })
+  }
+  return home
+}
+
+function databaseOf({ database }: ManagerSettings, homeDir: string): DatabaseLocation {
+  if (database === undefined) return { kind: 'sqlite', file: path.join(homeDir, 'manager.db') }
+  return { kind: 'postgres', url: database }
+}
+
+function armoryOf(written: string | undefined): ArmorySource {
+  if (written === undefined) return { kind: 'none' }
+  if (written === 'database') return { kind: 'database' }
+  if (/^https?:\/\//i.test(written)) return { kind: 'http', urlTemplate: written }
+  return { kind: 'file', file: path.resolve(written) }
+}

@@ -1,0 +1,120 @@
+import path from 'node:path'
+import * as z from 'zod'
+import { faultInLocated } from '../net/manager-answer.ts'
+import {
+  closeFile,
+  OPEN_TO_READ,
+  openFile,
+  openNewFile,
+  readFully,
+  renameFile,
+  statDescriptor,
+  writeAll,
+} from '../store/disk.ts'
+import { hostPlace, locateAnswer } from '../wire/manager-api.ts'
+
+/**
+ * What the managing node has said, in the home's `meta/`: `node.json` about this host, `managers.json`, and `supernodes.json`. Deleting any of them is safe
+ * at any time; one that cannot be read, or is of another version, counts as absent until the next answer is written over it. No credential is in them.
+ */
+
+const META_VERSION = 1
+/** As large as an answer may be, and some. */
+const FILE_BYTES_MAX = 2 * 1024 * 1024
+
+const ofVersion = { version: z.literal(META_VERSION) }
+
+const nodeFile = z.strictObject({
+  ...ofVersion,
+  hostName: z.string(),
+  addresses: z.array(z.string()),
+  ...hostPlace.shape,
+  isKnown: z.boolean(),
+  zone: locateAnswer.shape.zone,
+})
+const managersFile = z.strictObject({ ...ofVersion, managers: locateAnswer.shape.managers })
+const supernodesFile = z.strictObject({
+  ...ofVersion,
+  /** Milliseconds since 1970. */
+  askedAt: z.number(),
+  refreshMs: locateAnswer.shape.refreshMs,
+  groups: locateAnswer.shape.groups,
+})
+
+type NodeMeta = Omit<z.infer<typeof nodeFile>, 'version'>
+export type SupernodesMeta = Omit<z.infer<typeof supernodesFile>, 'version'>
+
+export type Meta = {
+  readonly node: NodeMeta | null
+  /** All that are known, those included that were named when the answer came. */
+  readonly managers: readonly string[]
+  readonly supernodes: SupernodesMeta | null
+}
+
+export class MetaStore {
+  readonly #directory: string
+  #writing: Promise<unknown> = Promise.resolve()
+
+  constructor(homeRoot: string) {
+    this.#directory = path.join(homeRoot, 'meta')
+  }
+
+  /** Reads anew each time: whoever deletes the files wants them forgotten. */
+  async read(): Promise<Meta> {
+    const [node, managers, supernodes] = await Promise.all([
+      this.#read('node', nodeFile),
+      this.#read('managers', managersFile),
+      this.#read('supernodes', supernodesFile),
+    ])
+    const fault = faultInLocated({ groups: supernodes?.groups ?? [], managers: managers?.managers ?? [] })
+    if (fault !== null) return { node, managers: [], supernodes: null }
+    return { node, managers: managers?.managers ?? [], supernodes }
+  }
+
+  /** @throws DragonflyError DISK_FULL, DISK_ERROR */
+  write({ node, managers, supernodes }: Meta): Promise<void> {
+    const written = this.#writing.then(async () => {
+      await this.#write('managers', { managers })
+      if (node) await this.#write('node', node)
+      if (supernodes) await this.#write('supernodes', supernodes)
+    })
+    this.#writing = written.catch(() => {})
+    return written
+  }
+
+  async #read<T>(name: string, schema: z.ZodType<T>): Promise<T | null> {
+    try {
+      return schema.parse(JSON.parse(await readWhole(this.#fileOf(name))))
+    } catch {
+      return null
+    }
+  }
+
+  async #write(name: string, content: object): Promise<void> {
+    const file = this.#fileOf(name)
+    const bytes = Buffer.from(`${JSON.stringify({ version: META_VERSION, ...content }, null, 2)}\n`)
+    const descriptor = await openNewFile(`${file}.new`)
+    try {
+      await writeAll(descriptor, bytes, 0)
+    } finally {
+      await closeFile(descriptor)
+    }
+    await renameFile(`${file}.new`, file)
+  }
+
+  #fileOf(name: string): string {
+    return path.join(this.#directory, `${name}.json`)
+  }
+}
+
+async function readWhole(file: string): Promise<string> {
+  const descriptor = await openFile(file, OPEN_TO_READ)
+  try {
+    const { size } = await statDescriptor(descriptor)
+    if (size > FILE_BYTES_MAX) return ''
+    const bytes = Buffer.alloc(Number(size))
+    return bytes.toString('utf8', 0, await readFully(descriptor, bytes, 0))
+  } finally {
+    await closeFile(descriptor)
+  }
+}

@@ -1,0 +1,138 @@
+import { request } from 'node:http'
+import { Manager, type ManagerOptions } from '../../src/manager/manager.ts'
+import type { TokenRequest } from '../../src/wire/manager-api.ts'
+import { type KeptLog, keptLog } from './kept-log.ts'
+import { MovedClock } from './moved-clock.ts'
+
+/** A managing node on loopback, and its clients. */
+
+export type ApiAnswer = {
+  readonly status: number
+  readonly headers: NodeJS.Dict<string | string[]>
+  // What the test expects of a body is the test's business.
+  readonly body: Record<string, never> & { code: string; message: string; hint: string }
+  readonly text: string
+}
+
+export type ApiQuestion = {
+  readonly method?: string
+  readonly path: string
+  /** Sent as JSON; a text as it is. */
+  readonly body?: unknown
+  readonly bearer?: string
+  readonly headers?: Record<string, string>
+  /** The loopback address to come from. */
+  readonly from?: string
+}
+
+export type ManagerWorld = {
+  readonly manager: Manager
+  readonly clock: MovedClock
+  readonly log: KeptLog
+  ask(question: ApiQuestion): Promise<ApiAnswer>
+  token(request?: Partial<TokenRequest>): Promise<string>
+}
+
+export async function startManager(
+  options: Pick<ManagerOptions, 'database'> & Partial<Omit<ManagerOptions, 'clock' | 'log'>>,
+): Promise<ManagerWorld> {
+  const clock = new MovedClock()
+  const log = keptLog()
+  const manager = await Manager.start({
+    port: 0,
+    listenIp: '127.0.0.1',
+    advertise: null,
+    armory: { kind: 'none' },
+    zoneBoundary: 'idc',
+    rootZone: null,
+    isWallOpen: false,
+    leaseMs: 15_000,
+    ...options,
+    clock,
+    log,
+  })
+  return {
+    manager,
+    clock,
+    log,
+    ask: question => ask(manager.port, question),
+    token: request =>
+      manager.createToken({ kind: 'join', name: 'a test', lifetimeMs: 60_000, usesMax: null, ...request }),
+  }
+}
+
+async function ask(
+  port: number,
+  { method, path, body, bearer, headers, from }: ApiQuestion,
+): Promise<ApiAnswer> {
+  const sent = request({
+    host: '127.0.0.1',
+    port,
+    localAddress: from,
+    path,
+    method: method ?? (body === undefined ? 'GET' : 'POST'),
+    agent: false,
+    headers: {
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
+      ...headers,
+    },
+  })
+  return new Promise((resolve, reject) => {
+    sent.once('error', reject)
+    sent.once('response', async response => {
+      const text = Buffer.concat(await response.toArray()).toString()
+      resolve({
+        status: response.statusCode!,
+        headers: response.headers,
+        body: text === '' ? null : JSON.parse(text),
+        text,
+      })
+    })
+    if (body !== undefined) sent.write(typeof body === 'string' ? body : JSON.stringify(body))
+    sent.end()
+  })
+}
+
+export function leaseOf(host: string): Record<string, unknown> {
+  return {
+    control: { host, port: 8002 },
+    pieces: { host, port: 8001 },
+    hostName: `host-${host}`,
+    version: '2.0.0',
+    load: { peers: 1, tasks: 2, sentBytesPerSecond: 3, uploadLimit: null },
+  }
+}
+
+/** Joins and renews: the supernode's credential. */
+export async function joinAt(world: ManagerWorld, id: string, host = '127.0.0.1'): Promise<string> {
+  const joined = await world.ask({
+    path: '/api/v1/join',
+    body: { token: await world.token(), supernodeId: id },
+  })
+  const { credential } = joined.body as unknown as { credential: string }
+  await renewAt(world, { id, credential, host })
+  return credential
+}
+
+export function renewAt(
+  world: ManagerWorld,
+  { id, credential, host = '127.0.0.1' }: { id: string; credential: string; host?: string },
+): Promise<ApiAnswer> {
+  return world.ask({
+    method: 'PUT',
+    path: `/api/v1/supernodes/${encodeURIComponent(id)}/lease`,
+    body: leaseOf(host),
+    bearer: credential,
+  })
+}
+
+/** The ids of the supernodes that a client is told, in their groups. */
+export async function locatedAt(world: ManagerWorld, addresses: string[] = []): Promise<string[][]> {
+  const { body } = await world.ask({
+    path: '/api/v1/locate',
+    body: { hostName: 'client', addresses, version: '1' },
+  })
+  const { groups } = body as unknown as { groups: { supernodes: { id: string }[] }[] }
+  return groups.map(({ supernodes }) => supernodes.map(({ id }) => id))
+}

@@ -1,17 +1,15 @@
 import { mkdirSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
-import { parse as parseYaml } from 'yaml'
 import * as z from 'zod'
 import { parseDuration } from '../core/duration.ts'
-import { DragonflyError, toDragonflyError } from '../core/error.ts'
+import { DragonflyError } from '../core/error.ts'
 import type { ArmorySource } from '../manager/armory-source.ts'
 import type { DatabaseLocation } from '../manager/database.ts'
 import type { ManagerOptions } from '../manager/manager.ts'
 import { openLog } from '../ops/log.ts'
 import { systemClock } from '../ops/system-clock.ts'
-import { nearestName } from './nearest-name.ts'
+import { parsedBy, readSettingsFile } from './settings-file.ts'
 
 /** What flags and file may say; a flag wins over the environment, that over the file, and the file over the default. */
 export type ManagerSettings = {
@@ -47,18 +45,6 @@ const settingsFile = z.strictObject({
   advertise: z.string().transform(parsedBy(parseAdvertised)).optional(),
 })
 
-/** One of the parsers below as a step of a schema. */
-function parsedBy<T>(parse: (text: string) => T): (written: string, context: z.RefinementCtx) => T {
-  return (written, context) => {
-    try {
-      return parse(written)
-    } catch (thrown) {
-      context.addIssue({ code: 'custom', message: toDragonflyError(thrown).message })
-      return z.NEVER
-    }
-  }
-}
-
 /**
  * What is in force of flags, environment and file.
  * @throws DragonflyError USAGE, CONFIG_INVALID
@@ -67,37 +53,9 @@ export async function gatherManagerSettings(
   { config, ...flags }: ManagerSettings & { config?: string },
   environment: NodeJS.ProcessEnv,
 ): Promise<ManagerSettings> {
-  const file = config === undefined ? {} : await readManagerSettings(config)
+  const file = config === undefined ? {} : await readSettingsFile(config, settingsFile)
   const named = environment[DATABASE_VARIABLE]
   return { ...file, ...(named ? { database: parseDatabase(named) } : {}), ...flags }
-}
-
-/** @throws DragonflyError CONFIG_INVALID */
-async function readManagerSettings(file: string): Promise<ManagerSettings> {
-  const parsed = settingsFile.safeParse(parsedYaml(file, await textOf(file)))
-  if (parsed.success) return parsed.data
-  const unknown = parsed.error.issues.flatMap(issue => (issue.code === 'unrecognized_keys' ? issue.keys : []))
-  const known = Object.keys(settingsFile.shape)
-  const advice = unknown
-    .map(key => `"${key}" is not known, did you mean "${nearestName(key, known)}"?`)
-    .join(' ')
-  throw new DragonflyError('CONFIG_INVALID', `${file}: ${advice || z.prettifyError(parsed.error)}`)
-}
-
-async function textOf(file: string): Promise<string> {
-  return readFile(file, 'utf8').catch((cause: Error) => {
-    throw new DragonflyError('CONFIG_INVALID', `${file} cannot be read: ${cause.message}`)
-  })
-}
-
-function parsedYaml(file: string, text: string): unknown {
-  try {
-    return parseYaml(text) ?? {}
-  } catch (thrown) {
-    const { code } = thrown as { code?: string }
-    // Its message shows the line, and that may hold the database's password.
-    throw new DragonflyError('CONFIG_INVALID', `${file} cannot be read: it is not YAML (${code ?? 'ERROR'})`)
-  }
 }
 
 /** A URL of PostgreSQL, which is not repeated where it is refused. @throws DragonflyError USAGE */

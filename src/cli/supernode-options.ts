@@ -1,9 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
-import { parse as parseYaml } from 'yaml'
 import * as z from 'zod'
-import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import { parseRate } from '../core/rate.ts'
 import type { ProxySettings } from '../net/proxy.ts'
 import { openLog } from '../ops/log.ts'
@@ -13,7 +10,7 @@ import { ORIGIN_READERS } from '../supernode/origin-ranks.ts'
 import type { SupernodeOptions } from '../supernode/supernode.ts'
 import { ORIGIN_TIMEOUTS } from './defaults.ts'
 import { parseLabel, parseProxy } from './dfget-values.ts'
-import { nearestName } from './nearest-name.ts'
+import { parsedBy, readSettingsFile } from './settings-file.ts'
 import { parseManagers, parseParents } from './supernode-cluster.ts'
 
 /** What flags and file may say; a flag wins over the file, the file over the default. */
@@ -44,18 +41,6 @@ const managers = z.string().transform(parsedBy(parseManagers))
 const parents = z.string().transform(parsedBy(parseParents))
 const proxy = z.string().transform(parsedBy(text => parseProxy(text).href))
 
-/** One of core's parsers as a step of a schema. */
-function parsedBy<T>(parse: (text: string) => T): (written: number | string, context: z.RefinementCtx) => T {
-  return (written, context) => {
-    try {
-      return parse(String(written))
-    } catch (thrown) {
-      context.addIssue({ code: 'custom', message: toDragonflyError(thrown).message })
-      return z.NEVER
-    }
-  }
-}
-
 const settingsFile = z.strictObject({
   port: port.optional(),
   downloadPort: port.optional(),
@@ -80,23 +65,8 @@ const settingsFile = z.strictObject({
 const FRESH_MS = 1_000
 
 /** @throws DragonflyError CONFIG_INVALID */
-export async function readSettings(file: string): Promise<SupernodeSettings> {
-  let content: unknown
-  try {
-    content = parseYaml(await readFile(file, 'utf8')) ?? {}
-  } catch (cause) {
-    // The lines that follow show what is written there, which may be a secret.
-    const [reason] = (cause as Error).message.split('\n')
-    throw new DragonflyError('CONFIG_INVALID', `${file} cannot be read: ${reason}`)
-  }
-  const parsed = settingsFile.safeParse(content)
-  if (parsed.success) return parsed.data
-  const unknown = parsed.error.issues.flatMap(issue => (issue.code === 'unrecognized_keys' ? issue.keys : []))
-  const known = Object.keys(settingsFile.shape)
-  const advice = unknown
-    .map(key => `"${key}" is not known, did you mean "${nearestName(key, known)}"?`)
-    .join(' ')
-  throw new DragonflyError('CONFIG_INVALID', `${file}: ${advice || z.prettifyError(parsed.error)}`)
+export function readSettings(file: string): Promise<SupernodeSettings> {
+  return readSettingsFile(file, settingsFile)
 }
 
 export function compileSupernodeOptions(settings: SupernodeSettings): SupernodeOptions {

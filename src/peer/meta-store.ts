@@ -1,16 +1,7 @@
 import path from 'node:path'
 import * as z from 'zod'
 import { faultInLocated } from '../net/manager-answer.ts'
-import {
-  closeFile,
-  OPEN_TO_READ,
-  openFile,
-  openNewFile,
-  readFully,
-  renameFile,
-  statDescriptor,
-  writeAll,
-} from '../store/disk.ts'
+import { readJsonFile, writeJsonFile } from '../store/json-file.ts'
 import { hostPlace, locateAnswer } from '../wire/manager-api.ts'
 
 /**
@@ -19,8 +10,6 @@ import { hostPlace, locateAnswer } from '../wire/manager-api.ts'
  */
 
 const META_VERSION = 1
-/** As large as an answer may be, and some. */
-const FILE_BYTES_MAX = 2 * 1024 * 1024
 
 const ofVersion = { version: z.literal(META_VERSION) }
 
@@ -84,37 +73,17 @@ export class MetaStore {
 
   async #read<T>(name: string, schema: z.ZodType<T>): Promise<T | null> {
     try {
-      return schema.parse(JSON.parse(await readWhole(this.#fileOf(name))))
+      return schema.parse(await readJsonFile(this.#fileOf(name)))
     } catch {
       return null
     }
   }
 
-  async #write(name: string, content: object): Promise<void> {
-    const file = this.#fileOf(name)
-    const bytes = Buffer.from(`${JSON.stringify({ version: META_VERSION, ...content }, null, 2)}\n`)
-    const descriptor = await openNewFile(`${file}.new`)
-    try {
-      await writeAll(descriptor, bytes, 0)
-    } finally {
-      await closeFile(descriptor)
-    }
-    await renameFile(`${file}.new`, file)
+  #write(name: string, content: object): Promise<void> {
+    return writeJsonFile(this.#fileOf(name), { version: META_VERSION, ...content })
   }
 
   #fileOf(name: string): string {
     return path.join(this.#directory, `${name}.json`)
-  }
-}
-
-async function readWhole(file: string): Promise<string> {
-  const descriptor = await openFile(file, OPEN_TO_READ)
-  try {
-    const { size } = await statDescriptor(descriptor)
-    if (size > FILE_BYTES_MAX) return ''
-    const bytes = Buffer.alloc(Number(size))
-    return bytes.toString('utf8', 0, await readFully(descriptor, bytes, 0))
-  } finally {
-    await closeFile(descriptor)
   }
 }

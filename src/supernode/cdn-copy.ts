@@ -41,6 +41,7 @@ export class CdnCopy {
   #waiting: WaitingSupernodes
   #failure: { error: DragonflyError; caller: Caller; until: number } | null = null
   #pastOriginBytes = 0
+  #pastParentBytes = 0
   #pastMovedBytes = 0
   #isClosed = false
 
@@ -65,6 +66,11 @@ export class CdnCopy {
   /** Read from the origin since the task came into memory. */
   get originBytes(): number {
     return this.#pastOriginBytes + (this.#latest?.run.originBytes ?? 0)
+  }
+
+  /** The same from parents and their peers. */
+  get parentBytes(): number {
+    return this.#pastParentBytes + (this.#latest?.parentBytes ?? 0)
   }
 
   /** Of all fetches, and of the last one also what it may soon have from a parent. Grows as long as waiting is not in vain. */
@@ -174,6 +180,7 @@ export class CdnCopy {
       },
     })
     this.#pastOriginBytes = this.originBytes
+    this.#pastParentBytes = this.parentBytes
     this.#pastMovedBytes = this.movedBytes
     this.#latest = fill
     if (this.#isClosed) await fill.run.close()

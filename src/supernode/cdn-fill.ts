@@ -66,11 +66,15 @@ export class CdnFill {
     return this.#run
   }
 
+  /** Received from parents and their peers. */
+  get parentBytes(): number {
+    const { supernode, peers } = this.#run.snapshot().bytes
+    return supernode + peers
+  }
+
   /** That came, and that a parent has from the origin and may soon give: whoever waits for us does not wait in vain. */
   get movedBytes(): number {
-    const { bytes } = this.#run.snapshot()
-    const parentBytes = this.#parent?.originBytes ?? 0
-    return this.#run.originBytes + bytes.supernode + bytes.peers + parentBytes
+    return this.#run.originBytes + this.parentBytes + (this.#parent?.originBytes ?? 0)
   }
 
   /** As far as it is known; only after `settled`. */

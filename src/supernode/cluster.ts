@@ -5,8 +5,8 @@ import { DragonflyError } from '../core/error.ts'
 import { decodeHex } from '../core/hex.ts'
 import { join } from '../net/manager-client.ts'
 import { randomName } from '../ops/system-random.ts'
+import { readJsonFile, writeJsonFile } from '../store/json-file.ts'
 import { joinAnswer } from '../wire/manager-api.ts'
-import { readJsonFile, writeJsonFile } from './json-file.ts'
 import { loadSecret } from './piece-token.ts'
 
 /** Who a supernode is in its cluster: asked for once, with a token, and kept in its home from then on. */

@@ -2,8 +2,8 @@ import path from 'node:path'
 import * as z from 'zod'
 import { toDragonflyError } from '../core/error.ts'
 import type { Log } from '../ops/log.ts'
+import { readJsonFile, writeJsonFile } from '../store/json-file.ts'
 import { type LeaseAnswer, leaseAnswer } from '../wire/manager-api.ts'
-import { readJsonFile, writeJsonFile } from './json-file.ts'
 
 const FILE_NAME = 'lease.json'
 const VERSION = 1

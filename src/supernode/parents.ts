@@ -47,9 +47,9 @@ export class Parents {
 
   /** The way to them for one fetch; null where there are none. The order is the task's, and that of the peers in the parents' zone. */
   linkFor(request: TaskRequest, waiting: WaitingSupernodes): ParentLink | null {
-    if (this.#present.length === 0) return null
+    if (this.present.length === 0) return null
     const nodes = async () =>
-      rendezvousOrder(request.taskId, this.#present, ({ id }) => id).map(({ control }) => control)
+      rendezvousOrder(request.taskId, this.present, ({ id }) => id).map(({ control }) => control)
     const search = { first: nodes, known: nodes, again: async () => [] }
     return new ParentLink({
       waiting,
@@ -58,7 +58,8 @@ export class Parents {
     })
   }
 
-  get #present(): readonly LocatedSupernode[] {
+  /** Those to fill from at present, in no order. */
+  get present(): readonly LocatedSupernode[] {
     const { named } = this.#options
     if (named.length === 0) return this.#located
     return named.map(control => ({ id: formatHostPort(control), control }))

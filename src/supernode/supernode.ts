@@ -360,7 +360,9 @@ export class Supernode {
           tasks: this.#tasks.count,
           sentBytes: this.#sentBytes,
           originBytes: this.originBytes,
+          parentBytes: this.#tasks.all().reduce((sum, task) => sum + task.parentBytes, 0),
           zone: this.#zone,
+          parents: this.#parents.present.map(({ control }) => formatHostPort(control)),
           isDraining: this.#isDraining,
         }
       : { code: 'NOT_FOUND', message: 'there is GET / for a status, and the control channel' }

@@ -95,6 +95,11 @@ export class SwarmTask {
     return this.#copy.originBytes
   }
 
+  /** The same from parents and their peers. */
+  get parentBytes(): number {
+    return this.#copy.parentBytes
+  }
+
   get memberCount(): number {
     return this.#holders.size + (this.#swarm?.memberCount ?? 0)
   }

@@ -2,20 +2,30 @@ import { type ChildProcess, execFile } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { type Account, kill, killAllIn, openAccount, ROOT, startServer } from './processes.ts'
+
+const LOOK_EVERY_MS = 20
 
 /**
  * A managing node, supernodes in zones, and accounts in them, as real processes. Zone n is 127.n.0.0/16, an IDC of one security domain;
  * supernodes of other zones fill from those of zone 1.
  */
 
+type SupernodeStatus = {
+  /** Received from the origin, and from other supernodes and their peers, for the tasks in memory. */
+  readonly originBytes: number
+  readonly parentBytes: number
+  /** `host:port` of each. */
+  readonly parents: readonly string[]
+}
+
 export type ClusterSupernode = {
   readonly zone: number
   /** `host:port` of the control channel. */
   readonly node: string
-  /** Since it was started. */
-  sentBytes(): Promise<number>
+  status(): Promise<SupernodeStatus>
   kill(): Promise<void>
   /** On the same ports and the same home. */
   restart(): Promise<void>
@@ -50,23 +60,21 @@ export async function startCluster(plan: {
   ])
   const url = `http://127.0.0.1:${manager.ports[0]}`
   const token = await joinToken(home)
-  const supernodes = await Promise.all(
-    zones.flatMap(zone =>
-      Array.from({ length: plan.supernodesPerZone }, (_, i) =>
-        startClusterSupernode(zone, `127.${zone}.1.${i + 1}`, [
-          ...[
-            '--home-dir',
-            path.join(directory, `supernode-${zone}-${i + 1}`),
-            '--manager',
-            url,
-            '--join',
-            token,
-          ],
-          ...(plan.supernodeFlags ?? []),
-        ]),
-      ),
-    ),
-  )
+  const supernodes: ClusterSupernode[] = []
+  // The zones that fill from the first one find it there.
+  for (const zone of zones) {
+    const ofZone = Array.from({ length: plan.supernodesPerZone }, (_, i) =>
+      startClusterSupernode(zone, `127.${zone}.1.${i + 1}`, [
+        ...['--home-dir', path.join(directory, `supernode-${zone}-${i + 1}`)],
+        ...['--manager', url, '--join', token, ...(plan.supernodeFlags ?? [])],
+      ]),
+    )
+    supernodes.push(...(await Promise.all(ofZone)))
+  }
+  for (const supernode of supernodes) {
+    const parents = supernode.zone === 1 ? 0 : plan.supernodesPerZone
+    while ((await supernode.status()).parents.length < parents) await delay(LOOK_EVERY_MS)
+  }
   let accounts = 0
   return {
     directory,
@@ -105,9 +113,9 @@ async function startClusterSupernode(zone: number, ip: string, flags: string[]):
   return {
     zone,
     node,
-    async sentBytes() {
+    async status() {
       const answer = await fetch(`http://${node}/`)
-      return ((await answer.json()) as { sentBytes: number }).sentBytes
+      return (await answer.json()) as SupernodeStatus
     },
     kill: () => kill(running.child),
     async restart() {

@@ -17,6 +17,8 @@ import type { Supernode } from '../supernodes.ts'
 import { addressesOf } from './locate.ts'
 
 const RENEWALS_PER_LEASE = 3
+/** Who should fill from a parent and has none yet hears soon that there is one: until then it reads the origin. */
+const ORPHAN_RENEW_MS = 1_000
 
 export const supernodePath = z.strictObject({ id: joinRequest.shape.supernodeId })
 /** A body that is none, of status 204. */
@@ -69,6 +71,7 @@ function addLeaseRoute(api: Api, context: ManagerContext): void {
     },
     async ({ params, body, ip }): Promise<LeaseAnswer> => {
       const { leaseMs } = policy
+      const usualMs = leaseMs / RENEWALS_PER_LEASE
       const place = await placeOf(body, ip, context)
       const terms = { leaseMs, zone: zoneOf(place, policy) }
       const renewed = await supernodes.renew(params.id, { ...body, place }, terms)
@@ -79,13 +82,15 @@ function addLeaseRoute(api: Api, context: ManagerContext): void {
           'supernode is there',
         )
       await membership.renewed(renewed)
+      const parents = parentsOf(renewed, context)
+      const isOrphan = parents?.length === 0
       return {
         leaseMs,
-        renewMs: Math.floor(leaseMs / RENEWALS_PER_LEASE),
+        renewMs: Math.floor(isOrphan ? Math.min(ORPHAN_RENEW_MS, usualMs) : usualMs),
         isDraining: renewed.isDraining,
         place,
         zone: terms.zone,
-        parents: parentsOf(renewed, context),
+        parents: parents ?? [],
       }
     },
   )
@@ -119,9 +124,12 @@ async function placeOf({ hostName, control, pieces }: LeaseRequest, ip: string, 
   return (await armory.where({ hostName, addresses })).place
 }
 
-/** Nobody in the root zone itself, and nobody where there is none. */
-function parentsOf({ zone }: Supernode, { membership, policy }: ManagerContext): LeaseAnswer['parents'] {
-  if (policy.rootZone === null || zone === policy.rootZone) return []
+/** Null in the root zone itself, and where there is none. */
+function parentsOf(
+  { zone }: Supernode,
+  { membership, policy }: ManagerContext,
+): LeaseAnswer['parents'] | null {
+  if (policy.rootZone === null || zone === policy.rootZone) return null
   return membership
     .active()
     .filter(other => other.zone === policy.rootZone)

@@ -9,10 +9,10 @@ import {
   syncData,
   syncDirectories,
   writeAll,
-} from '../store/disk.ts'
-import { errnoOf } from '../store/disk-error.ts'
+} from './disk.ts'
+import { errnoOf } from './disk-error.ts'
 
-const FILE_BYTES_MAX = 1024 * 1024
+const FILE_BYTES_MAX = 2 * 1024 * 1024
 
 /** What is in a small file of ours; null where there is none, undefined where it is not JSON. @throws DragonflyError DISK_ERROR */
 export async function readJsonFile(file: string): Promise<unknown> {

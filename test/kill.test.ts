@@ -44,13 +44,13 @@ async function filesBeside(output: string): Promise<string[]> {
   return names.filter(name => !['data', 'meta', 'logs'].includes(name))
 }
 
-/** Where each of the supernode's requests to the origin for content began, in bytes; a look at the first byte is none. */
+/** Where each of the supernode's requests to the origin for content began, in bytes; to ask whether a copy is current is none. */
 function startsOfSupernode(): number[] {
   return file.requests.flatMap(({ headers }) => {
     const reader = /^dragonfly\/\d\S* \((dfget|supernode)\)$/.exec(headers['user-agent'])?.[1]
     assert.ok(reader, headers['user-agent'])
-    const isContent = headers.range !== 'bytes=0-0'
-    return reader === 'supernode' && isContent
+    const isQuestion = headers.range === 'bytes=0-0' || headers['if-none-match'] !== undefined
+    return reader === 'supernode' && !isQuestion
       ? [Number(/^bytes=(\d+)-/.exec(headers.range ?? '')?.[1] ?? 0)]
       : []
   })

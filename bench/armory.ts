@@ -7,6 +7,7 @@ import type { ArmoryHost } from '../src/manager/armory/armory.ts'
 import { openFileArmory } from '../src/manager/armory/file-armory.ts'
 import { silentLog } from '../src/ops/log.ts'
 import { systemClock } from '../src/ops/system-clock.ts'
+import { cpuMicroseconds, quantile } from './figures.ts'
 
 /**
  * What a look-up in an armory file costs: networks of IPv4 and IPv6 of usual lengths, single addresses, host names, and patterns with one
@@ -16,7 +17,7 @@ import { systemClock } from '../src/ops/system-clock.ts'
  *     node bench/armory.ts [--lines 50000] [--lookups 200000]
  */
 
-export type ArmoryCost = {
+type ArmoryCost = {
   readonly loadMs: number
   readonly medianMicros: number
   readonly p99Micros: number
@@ -28,15 +29,9 @@ export type ArmoryCost = {
 }
 
 /** The armory's target, for the mean. */
-export const LOOKUP_MICROS_MAX = 20
+const LOOKUP_MICROS_MAX = 20
 
-export async function measureArmory({
-  lines,
-  lookups,
-}: {
-  lines: number
-  lookups: number
-}): Promise<ArmoryCost> {
+async function measureArmory({ lines, lookups }: { lines: number; lookups: number }): Promise<ArmoryCost> {
   const random = seededRandom(1)
   const folder = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-armory-'))
   try {
@@ -49,14 +44,14 @@ export async function measureArmory({
     const hosts = Array.from({ length: lookups }, () => hostIn(lines, random))
     const micros = new Float64Array(lookups)
     let known = 0
-    const startedCpuMicros = cpuMicros()
+    const startedCpuMicros = cpuMicroseconds()
     for (const [index, host] of hosts.entries()) {
       const startMs = performance.now()
       const { isKnown } = await armory.where(host)
       micros[index] = (performance.now() - startMs) * 1_000
       if (isKnown) known++
     }
-    const meanCpuMicros = (cpuMicros() - startedCpuMicros) / lookups
+    const meanCpuMicros = (cpuMicroseconds() - startedCpuMicros) / lookups
     armory.close()
     return { loadMs, knownShare: known / lookups, meanCpuMicros, ...summary(micros) }
   } finally {
@@ -64,15 +59,9 @@ export async function measureArmory({
   }
 }
 
-function cpuMicros(): number {
-  const { user, system } = process.threadCpuUsage()
-  return user + system
-}
-
 function summary(micros: Float64Array) {
-  const sorted = micros.toSorted()
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]
-  return { medianMicros: at(0.5), p99Micros: at(0.99), maxMicros: at(1) }
+  const [medianMicros, p99Micros, maxMicros] = [0.5, 0.99, 1].map(share => quantile(micros, share))
+  return { medianMicros, p99Micros, maxMicros }
 }
 
 const SITES = 40
@@ -164,4 +153,4 @@ async function main(): Promise<void> {
   }
 }
 
-if (import.meta.main) await main()
+await main()

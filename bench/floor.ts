@@ -1,14 +1,14 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { close, fsync, open, read, write } from 'node:fs'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 import { parseSize } from '../src/core/size.ts'
-import { cpuOf, need, startNginx } from './loopback.ts'
+import { need, settle, startNginx, timed, writeRandomFile } from './loopback.ts'
 
 /**
  * The least that a download can take on this machine. Cold: nginx sends to a relay, which hashes, stores and passes on what it gets, and
@@ -119,37 +119,34 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: { bytes: { type: 'string', default: '1GiB' }, rounds: { type: 'string', default: '5' } },
   })
-  const megabytes = parseSize(values.bytes) / 1024 ** 2
+  const lengthBytes = parseSize(values.bytes)
   need('nginx', 'curl', 'dd')
   const directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-bench-'))
-  const root = path.join(directory, 'www')
-  await mkdir(root)
-  fill('/dev/urandom', path.join(root, 'file'), megabytes)
-  const nginx = await startNginx(directory, root)
+  const nginx = await startNginx(directory)
+  await writeRandomFile(path.join(nginx.root, 'file'), lengthBytes)
   const port = nginx.address.split(':')[1]
   const [stored, output] = [path.join(directory, 'stored'), path.join(directory, 'output')]
-  const relaying = run('relay', port, stored)
+  const relaying = spawn(process.execPath, [import.meta.filename, 'relay', port, stored], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   try {
-    const [coldPort, warmPort] = String(await once(relaying.stdout!, 'data'))
+    const [coldPort, warmPort] = String(await once(relaying.stdout, 'data'))
       .trim()
       .split(' ')
     const watched = [nginx.pid, relaying.pid!]
-    const curl = () => spawn('curl', ['-sS', '-o', output, `http://${nginx.address}/file`])
     for (let round = 1; round <= Number(values.rounds); round++) {
       for (const [kind, relayPort] of [
         ['cold', coldPort],
         ['warm', warmPort],
       ]) {
-        const results: { wall: number; cpu: number }[] = []
-        for (const start of [curl, () => run('consumer', relayPort, output)]) {
-          // As in bench:single: the memory that the page cache will take was used a moment ago, and what was written is on the disk.
-          fill('/dev/zero', path.join(directory, 'scratch'), 6 * megabytes)
-          await rm(path.join(directory, 'scratch'))
-          execFileSync('sync')
-          results.push(await timed(start, watched))
+        const measure = async (program: string, ...words: string[]) => {
+          await settle(directory, lengthBytes)
+          const cost = await timed(program, words, watched)
           await rm(output)
+          return cost
         }
-        const [plain, least] = results
+        const plain = await measure('curl', '-sS', '-o', output, `http://${nginx.address}/file`)
+        const least = await measure(process.execPath, import.meta.filename, 'consumer', relayPort, output)
         const facts = [plain.wall, plain.cpu, least.wall, least.cpu, least.wall / plain.wall]
         console.log(
           `${kind}: curl %s s (CPU of all %s), least relay %s s (CPU of all %s), ratio %s`,
@@ -162,32 +159,4 @@ async function main(): Promise<void> {
     nginx.stop()
     await rm(directory, { recursive: true, force: true })
   }
-}
-
-function run(...args: string[]): ChildProcess {
-  return spawn(process.execPath, [import.meta.filename, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
-}
-
-function fill(from: string, to: string, megabytes: number): void {
-  execFileSync('dd', [`if=${from}`, `of=${to}`, 'bs=1M', `count=${megabytes}`], { stdio: 'ignore' })
-}
-
-/** Wall seconds of a command, and CPU seconds of it and of those who serve it. */
-async function timed(start: () => ChildProcess, watched: number[]): Promise<{ wall: number; cpu: number }> {
-  const before = await cpuOf(watched)
-  const childrenBefore = childrenCpu()
-  const startedAt = performance.now()
-  const [status] = await once(start(), 'close')
-  if (status !== 0) throw new Error(`a run ended with ${status}`)
-  const wall = (performance.now() - startedAt) / 1000
-  return { wall, cpu: (await cpuOf(watched)) - before + childrenCpu() - childrenBefore }
-}
-
-/** Of children that have ended: fields 16 and 17 of proc_pid_stat(5), in ticks. */
-function childrenCpu(): number {
-  const fields = execFileSync('cat', [`/proc/${process.pid}/stat`])
-    .toString()
-    .replace(/^.*\) /, '')
-    .split(' ')
-  return (Number(fields[13]) + Number(fields[14])) / 100
 }

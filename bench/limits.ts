@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { ORIGIN_TIMEOUTS } from '../src/cli/defaults.ts'
 import { formatRateLimit, parseRate } from '../src/core/rate.ts'
 import { silentLog } from '../src/ops/log.ts'
 import { systemClock } from '../src/ops/system-clock.ts'
@@ -38,7 +39,6 @@ const LOCAL_SHARE = 8
 /** Slots are shared by all tasks, and one that a slow task has is not another's. Here they shall be no reason to wait. */
 const SLOTS = 64
 const LOOK_EVERY_MS = 5
-const ORIGIN_TIMEOUTS = { connectMs: 5_000, headMs: 15_000, idleMs: 15_000 }
 
 type Way = 'supernode' | 'origin'
 type Case = { readonly limit: 'total' | 'local'; readonly way: Way; readonly tasks: number }
@@ -54,9 +54,7 @@ try {
 }
 
 async function main(): Promise<void> {
-  const root = path.join(directory, 'www')
-  await mkdir(root)
-  const nginx = await startNginx(directory, root)
+  const nginx = await startNginx(directory)
   stops.push(nginx.stop)
   const supernode = await Supernode.start({
     ...{ port: 0, downloadPort: 0, homeDir: path.join(directory, 'super'), listenIp: '127.0.0.1' },
@@ -76,7 +74,7 @@ async function main(): Promise<void> {
     const urls: string[] = []
     const lengthBytes = Math.floor((rate * seconds) / (one.limit === 'total' ? one.tasks : LOCAL_SHARE))
     for (let task = 0; task < one.tasks; task++) {
-      await writeFile(path.join(root, `${i}-${task}`), randomBytes(lengthBytes))
+      await writeFile(path.join(nginx.root, `${i}-${task}`), randomBytes(lengthBytes))
       urls.push(`http://${nginx.address}/${i}-${task}`)
     }
     const { ratio, spread } = await measure(one, urls, { node, lengthBytes })
@@ -85,8 +83,7 @@ async function main(): Promise<void> {
     console.log(
       `${limit}  ${way.padEnd(9)}  ${String(tasks).padStart(5)}  ${ratio.toFixed(3)}   ${spread.toFixed(3)}`,
     )
-    await rm(root, { recursive: true })
-    await mkdir(root)
+    for (let task = 0; task < tasks; task++) await rm(path.join(nginx.root, `${i}-${task}`))
   }
   console.log(
     `worst ${worst.toFixed(3)}: ${Math.abs(worst - 1) <= OFF_TARGET ? 'within' : 'BEYOND'} the target`,

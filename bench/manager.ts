@@ -1,12 +1,12 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import os from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { startPostgres } from '../test/support/postgres.ts'
+import { quantile } from './figures.ts'
 import { cpuOf } from './loopback.ts'
 
 /**
@@ -49,7 +49,7 @@ try {
   await rm(directory, { recursive: true, force: true })
 }
 const lookUps = path.join(import.meta.dirname, 'armory.ts')
-if (existsSync(lookUps)) execFileSync(process.execPath, [lookUps], { stdio: 'inherit' })
+process.exitCode = spawnSync(process.execPath, [lookUps], { stdio: 'inherit' }).status ?? 1
 
 type Scene = { readonly armory: string; readonly database: string | null }
 
@@ -160,9 +160,4 @@ function ask(port: number, { method = 'POST', path: route, body, bearer }: Quest
     })
     asked.end(JSON.stringify(body))
   })
-}
-
-function quantile(numbers: readonly number[], share: number): number {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]
 }

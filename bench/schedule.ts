@@ -4,6 +4,7 @@ import { runInNewContext } from 'node:vm'
 import { seededRandom } from '../src/core/random.ts'
 import { type HostId, Hosts } from '../src/swarm/hosts.ts'
 import { type Assignment, type ConsumerReport, TaskSwarm } from '../src/swarm/task-swarm.ts'
+import { cpuMicroseconds } from './figures.ts'
 
 /**
  * What a decision costs: one TaskSwarm, members that hold a random part of the pieces, and every assignment reported as done in turn.
@@ -110,12 +111,6 @@ function makeSwarm(
 
 function doneReport(piece: number, source: HostId): ConsumerReport {
   return { done: [{ piece, source }], failed: [], released: [], slow: [], fromOrigin: [] }
-}
-
-/** Of this thread: what else the machine does is not counted. */
-function cpuMicroseconds(): number {
-  const { user, system } = process.threadCpuUsage()
-  return user + system
 }
 
 /** After everything that is no longer needed is gone. */

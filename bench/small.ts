@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import os from 'node:os'
 import path from 'node:path'
@@ -14,7 +13,9 @@ import { openHome } from '../src/peer/home.ts'
 import { runLogFile } from '../src/peer/run-log.ts'
 import { parseRecords } from '../src/peer/run-record.ts'
 import type { LocalEvent } from '../src/wire/local.ts'
-import { cpuOf, need, peerPid, startNginx, startSupernode, stopPeer } from './loopback.ts'
+import { stopResident } from '../test/support/cli-run.ts'
+import { quantile } from './figures.ts'
+import { cpuOf, DFGET, need, peerPid, startNginx, startSupernode, timed } from './loopback.ts'
 
 /**
  * Many small files, on loopback and in one run: (a) each through a running peer, as a command asks for it and puts it in place, beside one
@@ -29,7 +30,6 @@ const { values } = parseArgs({
     files: { type: 'string', default: '1000' },
     bytes: { type: 'string', default: '4KiB' },
     commands: { type: 'string', default: '50' },
-    dist: { type: 'string', default: path.join(import.meta.dirname, '..', 'dist') },
   },
 })
 const files = Number(values.files)
@@ -38,7 +38,6 @@ const lengthBytes = parseSize(values.bytes)
 
 const WARM_UPS = 20
 const TARGETS = { p50: 20, p99: 100, command: 200 } as const
-const DFGET = path.join(values.dist, 'dfget.js')
 
 need('nginx', 'curl')
 const directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-small-'))
@@ -47,22 +46,17 @@ const stops: (() => void)[] = []
 try {
   await main()
 } finally {
-  await stopPeer(homeRoot)
+  await stopResident(homeRoot)
   for (const stop of stops) stop()
   await rm(directory, { recursive: true, force: true })
 }
 
 async function main(): Promise<void> {
-  const root = path.join(directory, 'www')
-  await mkdir(root)
-  for (let i = 0; i < WARM_UPS + files + commands; i++)
-    await writeFile(path.join(root, `${i}`), randomBytes(lengthBytes))
-  const nginx = await startNginx(directory, root)
+  const nginx = await startNginx(directory)
   stops.push(nginx.stop)
-  const supernode = await startSupernode(
-    path.join(values.dist, 'supernode.js'),
-    path.join(directory, 'super'),
-  )
+  for (let i = 0; i < WARM_UPS + files + commands; i++)
+    await writeFile(path.join(nginx.root, `${i}`), randomBytes(lengthBytes))
+  const supernode = await startSupernode(path.join(directory, 'super'))
   stops.push(supernode.stop)
   const scene = { origin: `http://${nginx.address}`, node: supernode.address }
   for (let i = 0; i < WARM_UPS; i++) await runDfget(scene, i)
@@ -83,7 +77,7 @@ async function main(): Promise<void> {
   const processes = { dfget: [] as number[], curl: [] as number[] }
   for (let i = WARM_UPS + files; i < WARM_UPS + files + commands; i++) {
     processes.curl.push(
-      await timed('curl', ['-sS', '-o', path.join(directory, 'curl'), `${scene.origin}/${i}`]),
+      await millisecondsOf('curl', '-sS', '-o', path.join(directory, 'curl'), `${scene.origin}/${i}`),
     )
     processes.dfget.push(await runDfget(scene, i))
   }
@@ -149,18 +143,15 @@ async function curlAll(origin: string): Promise<number[]> {
     .map(seconds => Number(seconds) * 1000)
 }
 
+/** Milliseconds of a command from its start to its end. */
+async function millisecondsOf(program: string, ...words: string[]): Promise<number> {
+  return (await timed(program, words, [])).wall * 1000
+}
+
 function runDfget({ origin, node }: Scene, i: number): Promise<number> {
   const output = path.join(directory, 'dfget', `${i}`)
   const flags = ['-u', `${origin}/${i}`, '-o', output, '--home', homeRoot, '--node', node, '--config=']
-  return timed(process.execPath, [DFGET, ...flags])
-}
-
-async function timed(program: string, words: readonly string[]): Promise<number> {
-  const startedAt = performance.now()
-  const child = spawn(program, words, { stdio: ['ignore', 'ignore', 'inherit'] })
-  const [status] = await once(child, 'close')
-  if (status !== 0) throw new Error(`${program} ended with ${status}`)
-  return performance.now() - startedAt
+  return millisecondsOf(process.execPath, DFGET, ...flags)
 }
 
 type Results = {
@@ -199,9 +190,4 @@ function print({ through, curl, cpu, spent, processes }: Results): void {
   console.log(
     `curl                    ${ms(process50)} ${ms(process99)}   ratio of p50 ${(dfget50 / process50).toFixed(1)}`,
   )
-}
-
-function quantile(numbers: readonly number[], share: number): number {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]
 }

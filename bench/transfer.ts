@@ -16,6 +16,7 @@ import { BufferPool } from '../src/net/buffer-pool.ts'
 import { PieceClient } from '../src/net/piece-client.ts'
 import { startPieceServer } from '../src/net/piece-server.ts'
 import { systemClock } from '../src/ops/system-clock.ts'
+import { quantile } from './figures.ts'
 
 /**
  * What a transfer costs: one process sends a file over loopback, another one receives, hashes and stores it. `naive` is what one writes
@@ -98,7 +99,7 @@ async function compare(plan: Plan, rounds: number): Promise<void> {
       )
     }
   }
-  const [naive, careful] = variants.map(variant => median(totals.get(variant) ?? []))
+  const [naive, careful] = variants.map(variant => quantile(totals.get(variant)!, 0.5))
   if (careful !== undefined)
     console.log(
       `median CPU, both sides: naive ${naive.toFixed(2)} s/GiB, careful ${careful.toFixed(2)} s/GiB: ${(naive / careful).toFixed(2)} times less`,
@@ -254,8 +255,4 @@ async function fill(plan: Plan): Promise<void> {
     await file.write(block, 0, Math.min(block.length, plan.lengthBytes - position), position)
   }
   await file.close()
-}
-
-function median(values: number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]
 }

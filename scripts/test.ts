@@ -9,17 +9,8 @@ const ROOT = join(import.meta.dirname, '..')
 const NODE_MAJOR_MIN = 24
 const ALL_TESTS = ['src/**/*.test.ts', 'sim/**/*.test.ts', 'test/**/*.test.ts']
 
-/** Programs that some test starts, and how to get them. */
-const NEEDED_PROGRAMS: readonly { name: string; install: string }[] = []
-
-function missingPrograms(): string[] {
-  return NEEDED_PROGRAMS.filter(({ name }) => spawnSync(name, ['--version']).error !== undefined).map(
-    ({ name, install }) => `The tests need ${name}: ${install}`,
-  )
-}
-
 function run(patterns: readonly string[]): number {
-  const obstacles = missingPrograms()
+  const obstacles: string[] = []
   if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
     obstacles.push(
       `The tests need Node.js ${NODE_MAJOR_MIN}; this is ${process.version}. Run them with npm test.`,

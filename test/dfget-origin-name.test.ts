@@ -1,28 +1,22 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { after, before, describe, it } from 'node:test'
+import { after, describe, it } from 'node:test'
 import { runCli } from './support/cli-run.ts'
 import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
-import type { OriginServer } from './support/origin-server.ts'
-import type { TestSystem } from './support/system.ts'
 
 /** What a file is called where nobody says `-o`, on real processes. */
 
-let origin: OriginServer
-let system: TestSystem
-let home: string
-before(async () => {
-  ;({ origin, system, home } = await startDfgetWorld())
-})
-after(() => stopDfgetWorld({ origin, system, home }))
+const world = await startDfgetWorld()
+const { origin } = world
+after(() => stopDfgetWorld(world))
 
-const common = () => ['--json', '--config=', '--home', home, '--node', system.node, '--ip', '127.0.0.1']
-const newDirectory = () => mkdtemp(path.join(system.directory, 'name-'))
+const common = ['--json', ...world.flags()]
+const newDirectory = () => world.newDirectory('name')
 
 async function namesAfter(url: string, ...flags: string[]): Promise<{ names: string[]; code: unknown }> {
   const cwd = await newDirectory()
-  const ended = await runCli('dfget', ['-u', url, ...common(), ...flags], { cwd })
+  const ended = await runCli('dfget', ['-u', url, ...common, ...flags], { cwd })
   return { names: await readdir(cwd), code: ended.json().code }
 }
 
@@ -81,7 +75,7 @@ describe('without -o', () => {
     serve('/', 'attachment; filename=Makefile')
     const cwd = await newDirectory()
     await writeFile(path.join(cwd, 'Makefile'), 'mine')
-    const ended = await runCli('dfget', ['-u', `${origin.url}/`, ...common()], { cwd })
+    const ended = await runCli('dfget', ['-u', `${origin.url}/`, ...common], { cwd })
     assert.equal(ended.json().code, 'OUTPUT_INVALID')
     assert.equal(await readFile(path.join(cwd, 'Makefile'), 'utf8'), 'mine')
   })

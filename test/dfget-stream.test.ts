@@ -3,24 +3,19 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
-import { after, before, describe, it } from 'node:test'
+import { after, describe, it } from 'node:test'
 import { residentStatus } from './support/cli-run.ts'
 import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
-import type { OriginServer, ServedFile } from './support/origin-server.ts'
-import type { TestSystem } from './support/system.ts'
+import type { ServedFile } from './support/origin-server.ts'
 
 /** `-O -`: the content goes to standard output while it comes, on real processes. */
 
 const MIB = 1024 ** 2
 const DFGET = path.join(import.meta.dirname, '../src/cli/dfget.ts')
 
-let origin: OriginServer
-let system: TestSystem
-let home: string
-before(async () => {
-  ;({ origin, system, home } = await startDfgetWorld())
-})
-after(() => stopDfgetWorld({ origin, system, home }))
+const world = await startDfgetWorld()
+const { origin, system, home } = world
+after(() => stopDfgetWorld(world))
 
 type Stream = { child: ChildProcess; stderr: () => string; ended: Promise<number | null> }
 
@@ -75,8 +70,8 @@ describe('-O -', () => {
 
   it('begins while the rest is still on its way', async () => {
     const file = origin.serve('/stream/early', {
-      lengthBytes: 12 * MIB,
-      bodyFault: { kind: 'stall', afterBytes: 6 * MIB, times: 1 },
+      lengthBytes: 64 * MIB,
+      bodyFault: { kind: 'stall', afterBytes: 6 * MIB },
     })
     const stream = startStream(file)
     const [first] = await once(stream.child.stdout!, 'data')
@@ -86,26 +81,23 @@ describe('-O -', () => {
     assert.equal(await stream.ended, 130)
   })
 
-  it('ends within a second when its reader goes away', async () => {
-    const file = origin.serve('/stream/gone', { lengthBytes: 32 * MIB, rateBytesPerSecond: 8 * MIB })
+  it('ends with its next write when its reader goes away', async () => {
+    const file = origin.serve('/stream/gone', { lengthBytes: 64 * MIB, rateBytesPerSecond: 4 * MIB })
     const stream = startStream(file)
     await once(stream.child.stdout!, 'data')
-    const goneAt = performance.now()
     stream.child.stdout!.destroy()
     assert.equal(await stream.ended, 1)
-    assert.ok(performance.now() - goneAt < 2_000, 'one second after the next write')
+    assert.ok(file.bodyBytesSent < file.behaviour.lengthBytes, 'the origin has not sent all')
     assert.match(stream.stderr(), /OUTPUT_INVALID: nobody reads standard output any more/)
   })
 
-  it('waits for a reader who does not read, and ends within a second at Ctrl-C', async () => {
+  it('waits for a reader who does not read, and no longer than until Ctrl-C', async () => {
     const file = origin.serve('/stream/full', { lengthBytes: 8 * MIB })
     const stream = startStream(file)
     await origin.when(() => file.bodyBytesSent === file.behaviour.lengthBytes)
     await once(stream.child.stdout!, 'readable')
-    const askedAt = performance.now()
     stream.child.kill('SIGINT')
     await once(stream.child, 'exit')
-    assert.ok(performance.now() - askedAt < 1_000)
     assert.equal(stream.child.exitCode, 130)
     stream.child.stdout!.destroy()
   })

@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict'
 import path from 'node:path'
-import { after, before, describe, it } from 'node:test'
+import { after, describe, it } from 'node:test'
 import { runCli } from './support/cli-run.ts'
 import { startDfgetWorld, stopDfgetWorld } from './support/dfget-world.ts'
-import type { OriginServer } from './support/origin-server.ts'
-import type { TestSystem } from './support/system.ts'
 
 /** Where pieces may come from, and what happens where they must not come from the origin. */
 
@@ -13,15 +11,11 @@ const LENGTH_BYTES = 20 * MIB
 /** One that nobody listens on. */
 const DEAD = '127.0.0.1:1'
 
-describe('where pieces may come from', () => {
-  let origin: OriginServer
-  let system: TestSystem
-  let home: string
-  before(async () => {
-    ;({ origin, system, home } = await startDfgetWorld())
-  })
-  after(() => stopDfgetWorld({ origin, system, home }))
+const world = await startDfgetWorld()
+const { origin, system, home } = world
+after(() => stopDfgetWorld(world))
 
+describe('where pieces may come from', () => {
   it('cdn: from the supernode alone, and nothing is given to others', async () => {
     const file = origin.serve('/cdn', { lengthBytes: LENGTH_BYTES })
     const [sharing, shy, third] = [

@@ -44,20 +44,22 @@ describe('the files of an account', () => {
   const data = () => readdir(path.join(home, 'data'))
   const records = () => readdir(path.join(home, 'meta/tasks'))
   const removals = () => log.lines.filter(line => line.message === 'unused files removed').length
-  /** Time passes in steps shorter than the pause between two looks at the files, each of which is waited for. */
+  /** Time passes in steps as long as the pause between two looks at the files, with time for each look. */
   const pass = async (minutes: number) => {
     for (let halves = minutes * 2; halves > 0; halves--) {
       clock.moveOn(MINUTE_MS / 2)
       await delay(20)
     }
   }
-  const waitFor = async (isReached: () => boolean | Promise<boolean>) => {
+  const waitFor = async (isReached: () => boolean | Promise<boolean>, meanwhile = () => delay(5)) => {
     const deadline = performance.now() + 10_000
     while (!(await isReached())) {
       assert.ok(performance.now() < deadline, `never came to this: ${isReached}`)
-      await delay(5)
+      await meanwhile()
     }
   }
+  /** A look that took longer than a step has put off the next one, so time goes on passing. */
+  const passUntil = (isReached: () => boolean | Promise<boolean>) => waitFor(isReached, () => pass(0.5))
 
   it('lie where the documents say: under their name and sign while they come, as .service when complete', async () => {
     file.set({ rateBytesPerSecond: 16 * MIB })
@@ -81,7 +83,7 @@ describe('the files of an account', () => {
     await pass(2.5)
     assert.equal((await data()).length, 1, 'an upload is a use')
     await pass(1)
-    await waitFor(() => removals() === 1)
+    await passUntil(() => removals() === 1)
     assert.deepEqual([await data(), await records()], [[], []])
     assert.deepEqual(peer.status().tasks, [])
     const { sentBytes } = peer
@@ -99,7 +101,7 @@ describe('the files of an account', () => {
     await pass(2)
     assert.ok(existsSync(shared), 'the end of the publication is a use')
     await pass(2)
-    await waitFor(() => !existsSync(shared))
+    await passUntil(() => !existsSync(shared))
   })
 
   it('stay as long as they are being uploaded, however slowly that goes', async () => {
@@ -120,7 +122,7 @@ describe('the files of an account', () => {
     const received = Buffer.concat(await answer.toArray())
     assert.ok(received.equals(Buffer.from(origin.expectedBytes(file.path))))
     await pass(4)
-    await waitFor(() => !existsSync(shared))
+    await passUntil(() => !existsSync(shared))
   })
 
   it('take their other names with them neither when they expire nor ever: the target stays', async () => {
@@ -128,7 +130,7 @@ describe('the files of an account', () => {
     const target = path.join(system.directory, 'target')
     await link(shared, target)
     await pass(4)
-    await waitFor(() => !existsSync(shared))
+    await passUntil(() => !existsSync(shared))
     assert.equal(await sha256OfFile(target), await origin.contentSha256(file.path))
   })
 
@@ -141,7 +143,7 @@ describe('the files of an account', () => {
     await pass(2)
     assert.ok(existsSync(shared))
     await pass(2)
-    await waitFor(() => !existsSync(shared))
+    await passUntil(() => !existsSync(shared))
     assert.deepEqual(await records(), [])
   })
 
@@ -161,7 +163,7 @@ describe('the files of an account', () => {
       assert.deepEqual([(await data()).length, (await records()).length], [1, 1])
       clock.moveOn(4 * MINUTE_MS)
       await pass(1)
-      await waitFor(async () => (await data()).length === 0)
+      await passUntil(async () => (await data()).length === 0)
       assert.deepEqual(await records(), [])
     })
 
@@ -203,8 +205,8 @@ describe('the files of an account', () => {
     assert.ok(existsSync(orphan))
     clock.moveOn(10 * MINUTE_MS)
     await pass(1)
-    await waitFor(() => !existsSync(orphan))
-    await waitFor(() => !existsSync(unfinishedRecord))
+    await passUntil(() => !existsSync(orphan))
+    await passUntil(() => !existsSync(unfinishedRecord))
     const left = [path.basename(shared), `directory-${HEX_16}-01234567`, 'letter.txt']
     assert.deepEqual((await data()).sort(), left.sort())
     assert.equal(await readFile(path.join(outside, `treasure-${HEX_16}-01234567`), 'utf8'), 'gold')

@@ -50,10 +50,25 @@ describe('the manager command', () => {
     assert.deepEqual(await readdir(home), ['flag'])
   })
 
+  it('the file says where hosts are that nobody knows', async () => {
+    const file = await config('defaultPlace: { securityDomain: prod, location: eu }\n')
+    const running = await start(['--config', file, ...local, '--home-dir', await newDirectory('home')])
+    const answer = await fetch(`${running.url}/api/v1/locate`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ hostName: 'client', addresses: [], version: '1' }),
+    })
+    const { place, isKnown } = (await answer.json()) as { place: object; isKnown: boolean }
+    await running.stop()
+    assert.deepEqual(place, { securityDomain: 'prod', idc: null, location: 'eu', rack: null })
+    assert.equal(isKnown, false)
+  })
+
   const WRONG: readonly [text: string, says: RegExp][] = [
     ['zoneBoundry: idc', /"zoneBoundry" is not known, did you mean "zoneBoundary"\?/],
     ['zoneBoundary: continent', /zoneBoundary/],
     ['port: many', /port/],
+    ['defaultPlace: { idc: 5 }', /defaultPlace/],
     ['lease: 15', /lease/],
     ['lease: 1ms', /a lease is from 1s to 10m long/],
     ['database: mysql://me:hidden1@db/x', /a database is written postgres:\/\//],

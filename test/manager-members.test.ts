@@ -77,6 +77,22 @@ describe('the members of a cluster', () => {
     assert.equal(said.length, 1)
   })
 
+  it('hosts that the armory lacks get the default place, and are said to be unknown all the same', async () => {
+    const defaultPlace = { securityDomain: 'inside', idc: null, location: 'n1', rack: null }
+    const world = await start({ defaultPlace })
+    await joinAt(world, 'south', '127.2.0.1')
+    await joinAt(world, 'lost', '127.77.0.1')
+    await joinAt(world, 'far', '127.9.0.1')
+    const { body } = await world.ask({
+      path: '/api/v1/locate',
+      body: { hostName: 'client', addresses: ['127.77.0.9'], version: '1' },
+    })
+    const { place, isKnown } = body as unknown as { place: object; isKnown: boolean }
+    assert.deepEqual([place, isKnown], [defaultPlace, false])
+    assert.deepEqual(await locatedAt(world, ['127.77.0.9']), [['lost'], ['south']])
+    assert.equal(world.log.lines.filter(({ message }) => message === 'host is not in the armory').length, 1)
+  })
+
   it('the address that the managing node sees counts too', async () => {
     const world = await start()
     await joinAt(world, 'north', '127.1.0.1')

@@ -31,24 +31,15 @@ describe('the whole system in one process', () => {
       const system = await startSystem(homeDir)
       try {
         const file = origin.serve(`/${name}`, { lengthBytes: 3_000_000, seed: 4 })
-        const output = path.join(directory, name)
-        const { status, stdout } = await runCli('dfget', [
-          ...[
-            '-u',
-            file.url,
-            '-o',
-            output,
-            '--json',
-            '--standalone',
-            '--home',
-            path.join(directory, `home-${name}`),
-          ],
+        const [output, home] = [path.join(directory, name), path.join(directory, `home-${name}`)]
+        const { status, stdout, stderr } = await runCli('dfget', [
+          ...['-u', file.url, '-o', output, '--json', '--standalone', '--home', home],
           ...['--manager', `http://127.0.0.1:${system.managerPort}`],
         ])
-        const { bytes } = JSON.parse(stdout)
-        assert.deepEqual([status, bytes.supernode], [0, 3_000_000])
+        assert.equal(status, 0, stdout + stderr)
+        assert.equal(JSON.parse(stdout).bytes.supernode, 3_000_000)
         assert.equal(await sha256OfFile(output), await origin.contentSha256(file.path))
-        const meta = await readFile(path.join(directory, `home-${name}`, 'meta', 'node.json'), 'utf8')
+        const meta = await readFile(path.join(home, 'meta', 'node.json'), 'utf8')
         assert.match(meta, /"this-machine"/)
         supernodes.add(
           JSON.parse(await readFile(path.join(homeDir, 'supernode', 'cluster.json'), 'utf8')).supernodeId,

@@ -1,10 +1,10 @@
-import { type HostPort, parseHostPort } from '../core/host-port.ts'
+import type { HostPort } from '../core/host-port.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import type { Home } from '../peer/home.ts'
 import type { DfgetSettings } from './dfget-settings.ts'
 import { STDOUT } from './download-target.ts'
 import { reportedView } from './human-report.ts'
-import { ownAddressTowards } from './own-address.ts'
+import { managerAddress, ownAddressTowards } from './own-address.ts'
 import { barView, type ProgressView, plainView, silentView } from './progress.ts'
 
 type Shown = {
@@ -28,7 +28,7 @@ export function viewOf(settings: DfgetSettings, shown: Shown): ProgressView {
   const view = wantsBar ? barView(write, () => stdout.columns ?? 120) : plainView(write, systemClock.now)
   if (isReserved) return view
   let client = settings.ip ?? ''
-  const towards = nodes[0] ?? (managers?.[0] === undefined ? null : addressOf(managers[0]))
+  const towards = nodes[0] ?? (managers?.[0] === undefined ? null : managerAddress(managers[0]))
   if (client === '' && towards !== null) {
     void ownAddressTowards(towards).then(address => {
       client = address
@@ -45,9 +45,4 @@ export function viewOf(settings: DfgetSettings, shown: Shown): ProgressView {
     now: systemClock.now,
     wallNow: systemClock.wallNow,
   })
-}
-
-function addressOf(manager: string): HostPort {
-  const { host, protocol } = new URL(manager)
-  return parseHostPort(host, protocol === 'https:' ? 443 : 80)
 }

@@ -18,14 +18,14 @@ export function completionScript(command: Command, shell: string): string {
 }
 
 /** What follows the flag: a file, a directory, one of a few words, something else, or nothing. */
-type Argument = { kind: 'none' | 'file' | 'directory' | 'free' } | { kind: 'words'; words: readonly string[] }
+type Argument = { kind: 'none' | 'file' | 'directory' | 'free' | 'words'; words: string }
 
 function argumentOf(option: Option): Argument {
   const [, name] = /[<[]([^>\]]+)[>\]]/.exec(option.flags) ?? []
-  if (name === undefined) return { kind: 'none' }
-  if (name === 'pattern') return { kind: 'words', words: PATTERNS }
-  if (name.startsWith('file')) return { kind: 'file' }
-  return { kind: name === 'directory' ? 'directory' : 'free' }
+  if (name === undefined) return { kind: 'none', words: '' }
+  if (name === 'pattern') return { kind: 'words', words: PATTERNS.join(' ') }
+  if (name.startsWith('file')) return { kind: 'file', words: '' }
+  return { kind: name === 'directory' ? 'directory' : 'free', words: '' }
 }
 
 function shown(command: Command): Option[] {
@@ -44,11 +44,9 @@ function bash(command: Command): string {
       .flatMap(namesOf)
       .join('|')
   const words = options.flatMap(option => {
-    const argument = argumentOf(option)
-    if (argument.kind !== 'words') return []
-    return [
-      `    ${namesOf(option).join('|')}) COMPREPLY=($(compgen -W '${argument.words.join(' ')}' -- "$word")); return ;;`,
-    ]
+    const { kind, words } = argumentOf(option)
+    if (kind !== 'words') return []
+    return [`    ${namesOf(option).join('|')}) COMPREPLY=($(compgen -W '${words}' -- "$word")); return ;;`]
   })
   return `# bash completion for ${name}: source this file, or put it into /etc/bash_completion.d/
 _${name}() {
@@ -74,18 +72,17 @@ function zsh(command: Command): string {
   const name = command.name()
   const quote = (text: string) => text.replaceAll("'", "'\\''").replace(/[[\]:]/g, '\\$&')
   const specs = shown(command).map(option => {
-    const argument = argumentOf(option)
+    const { kind, words } = argumentOf(option)
     const action = {
       none: '',
       file: ':file:_files',
       directory: ':directory:_files -/',
       free: ':value: ',
-      words: '',
-    }[argument.kind]
-    const tail = argument.kind === 'words' ? `:value:(${argument.words.join(' ')})` : action
+      words: `:value:(${words})`,
+    }[kind]
     const names = namesOf(option)
     const form = names.length > 1 ? `'(${names.join(' ')})'{${names.join(',')}}` : names[0]
-    return `    ${form}'[${quote(option.description)}]${tail}'`
+    return `    ${form}'[${quote(option.description)}]${action}'`
   })
   const subs = command.commands.map(sub => `'${sub.name()}:${quote(sub.description())}'`).join(' ')
   return `#compdef ${name}
@@ -108,18 +105,17 @@ function fish(command: Command): string {
   const name = command.name()
   const quote = (text: string) => `'${text.replace(/[\\']/g, '\\$&')}'`
   const flags = shown(command).map(option => {
-    const argument = argumentOf(option)
+    const { kind, words } = argumentOf(option)
     const takes = {
       none: '',
       file: ' -r -F',
       directory: " -x -a '(__fish_complete_directories)'",
       free: ' -x',
-      words: '',
-    }[argument.kind]
-    const tail = argument.kind === 'words' ? ` -x -a '${argument.words.join(' ')}'` : takes
+      words: ` -x -a '${words}'`,
+    }[kind]
     const short = option.short ? ` -s ${option.short.slice(1)}` : ''
     const long = option.long ? ` -l ${option.long.slice(2)}` : ''
-    return `complete -c ${name}${short}${long}${tail} -d ${quote(option.description)}`
+    return `complete -c ${name}${short}${long}${takes} -d ${quote(option.description)}`
   })
   const subs = command.commands.map(
     sub => `complete -c ${name} -f -n __fish_use_subcommand -a ${sub.name()} -d ${quote(sub.description())}`,

@@ -3,7 +3,7 @@ import { formatExactDuration, parseDuration } from '../core/duration.ts'
 import { redactUrl } from '../core/filter-url.ts'
 import { formatRateLimit, parseRateLimit } from '../core/rate.ts'
 import { formatWeightedNode, parseWeightedNode } from '../core/weighted-node.ts'
-import { DEFAULT_NODE, defaultHome } from './defaults.ts'
+import { DEFAULT_CONTROL_PORT, DEFAULT_NODE, defaultHome } from './defaults.ts'
 import { list, named, type Setting, toggle, value } from './dfget-setting.ts'
 import {
   formatPromisedDigest,
@@ -23,10 +23,9 @@ import {
   parseTimeout,
 } from './dfget-values.ts'
 
-const DEFAULT_PORT = 8002
 const MINUTE_MS = 60_000
 
-const node = (text: string) => parseWeightedNode(text, DEFAULT_PORT)
+const node = (text: string) => parseWeightedNode(text, DEFAULT_CONTROL_PORT)
 const plain = (text: string) => text
 const limit = { parse: parseRateLimit, show: formatRateLimit, none: '0' }
 const perCommand = { isPerCommand: true } as const

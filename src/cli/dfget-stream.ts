@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { DragonflyError } from '../core/error.ts'
 import { systemClock } from '../ops/system-clock.ts'
-import type { ReadablePrefix, RunResult } from '../wire/local.ts'
+import type { Readable, RunResult } from '../wire/local.ts'
 import type { DownloadCommand } from './dfget-download.ts'
 import { lastEvent } from './peer-answer.ts'
 import { askStartedPeer } from './peer-process.ts'
@@ -56,6 +56,7 @@ class Passage {
   #readableBytes = 0
   #pumping: Promise<void> = Promise.resolve()
   #isPumping = false
+  readonly #block = Buffer.allocUnsafe(BLOCK_BYTES)
 
   constructor(sink: Writable) {
     this.#sink = sink
@@ -64,19 +65,14 @@ class Passage {
   }
 
   /** Resolves when all that may be read is passed on. */
-  async extend({ path, generation, bytes }: ReadablePrefix): Promise<void> {
+  async extend({ path, generation, endByte }: Readable): Promise<void> {
     if (this.#writtenBytes > 0 && generation !== this.#generation) {
       throw new DragonflyError('OUTPUT_INVALID', 'the content changed after a part of it had been passed on')
     }
     this.#generation = generation
-    this.#readableBytes = bytes
+    this.#readableBytes = endByte
     this.#path = path
-    if (!this.#isPumping) {
-      this.#isPumping = true
-      this.#pumping = this.#pump().finally(() => {
-        this.#isPumping = false
-      })
-    }
+    if (!this.#isPumping) this.#pumping = this.#pump()
     return this.#pumping
   }
 
@@ -97,21 +93,26 @@ class Passage {
     await file?.close().catch(() => {})
   }
 
+  /** Says that it is over in the very step in which it looked last, so that what becomes readable then starts it again. */
   async #pump(): Promise<void> {
-    const block = Buffer.allocUnsafe(BLOCK_BYTES)
-    while (this.#writtenBytes < this.#readableBytes) {
-      const path = this.#path
-      this.#file ??= await open(path).catch(() => null)
-      if (this.#file === null) {
-        // It is moved when it is complete, and its next name comes, or has come, with the next word from the peer.
-        if (path === this.#path) return
-        continue
+    this.#isPumping = true
+    try {
+      while (this.#writtenBytes < this.#readableBytes) {
+        const path = this.#path
+        this.#file ??= await open(path).catch(() => null)
+        if (this.#file === null) {
+          // It is moved when it is complete, and its next name comes, or has come, with the next word from the peer.
+          if (path === this.#path) return
+          continue
+        }
+        const wanted = Math.min(BLOCK_BYTES, this.#readableBytes - this.#writtenBytes)
+        const { bytesRead } = await this.#file.read(this.#block, 0, wanted, this.#writtenBytes)
+        if (bytesRead === 0) return
+        await this.#write(this.#block.subarray(0, bytesRead))
+        this.#writtenBytes += bytesRead
       }
-      const wanted = Math.min(BLOCK_BYTES, this.#readableBytes - this.#writtenBytes)
-      const { bytesRead } = await this.#file.read(block, 0, wanted, this.#writtenBytes)
-      if (bytesRead === 0) return
-      await this.#write(block.subarray(0, bytesRead))
-      this.#writtenBytes += bytesRead
+    } finally {
+      this.#isPumping = false
     }
   }
 

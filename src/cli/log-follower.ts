@@ -16,6 +16,7 @@ export async function followLog(
 ): Promise<() => Promise<void>> {
   let position = await lengthOf(file)
   let rest = Buffer.alloc(0)
+  const block = Buffer.alloc(BLOCK_BYTES)
   let cancel = () => {}
   let isOver = false
   const readOn = async () => {
@@ -25,10 +26,10 @@ export async function followLog(
     if (handle === null) return
     try {
       for (;;) {
-        const { bytesRead, buffer } = await handle.read(Buffer.alloc(BLOCK_BYTES), 0, BLOCK_BYTES, position)
+        const { bytesRead } = await handle.read(block, 0, BLOCK_BYTES, position)
         if (bytesRead === 0) return
         position += bytesRead
-        rest = Buffer.concat([rest, buffer.subarray(0, bytesRead)])
+        rest = Buffer.concat([rest, block.subarray(0, bytesRead)])
         const end = rest.lastIndexOf(0x0a) + 1
         if (end > 0) write(rest.toString('utf8', 0, end).split('\n').map(oneLine).join('\n'))
         rest = rest.subarray(end)

@@ -4,11 +4,13 @@ import path from 'node:path'
 import * as z from 'zod'
 import { parseDuration } from '../core/duration.ts'
 import { DragonflyError } from '../core/error.ts'
+import { NOWHERE } from '../manager/armory/armory.ts'
 import type { ArmorySource } from '../manager/armory-source.ts'
 import type { DatabaseLocation } from '../manager/database.ts'
 import type { ManagerOptions } from '../manager/manager.ts'
 import { openLog } from '../ops/log.ts'
 import { systemClock } from '../ops/system-clock.ts'
+import { type HostPlace, hostPlace } from '../wire/manager-api.ts'
 import { parsedBy, readSettingsFile } from './settings-file.ts'
 
 /** What flags and file may say; a flag wins over the environment, that over the file, and the file over the default. */
@@ -18,6 +20,7 @@ export type ManagerSettings = {
   homeDir?: string
   database?: string
   armory?: string
+  defaultPlace?: HostPlace
   zoneBoundary?: ManagerOptions['zoneBoundary']
   rootZone?: string
   openWall?: boolean
@@ -38,6 +41,10 @@ const settingsFile = z.strictObject({
   homeDir: z.string().optional(),
   database: z.string().transform(parsedBy(parseDatabase)).optional(),
   armory: z.string().optional(),
+  defaultPlace: hostPlace
+    .partial()
+    .transform(parts => ({ ...NOWHERE, ...parts }))
+    .optional(),
   zoneBoundary: z.enum(['idc', 'security-domain']).optional(),
   rootZone: z.string().min(1).max(256).optional(),
   openWall: z.boolean().optional(),
@@ -92,6 +99,7 @@ export function compileManagerOptions(settings: ManagerSettings): ManagerOptions
     advertise: settings.advertise ?? null,
     database: databaseOf(settings, homeDir),
     armory: armoryOf(settings.armory),
+    defaultPlace: settings.defaultPlace ?? NOWHERE,
     zoneBoundary: settings.zoneBoundary ?? 'idc',
     rootZone: settings.rootZone ?? null,
     isWallOpen: settings.openWall ?? false,

@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram'
 import { isIP, isIPv6 } from 'node:net'
-import type { HostPort } from '../core/host-port.ts'
+import { type HostPort, parseHostPort } from '../core/host-port.ts'
 
 /**
  * This host's address on the way to another one, as its routes say; nothing is sent. Empty where there is no way, and for a name, which
@@ -18,4 +18,10 @@ export function ownAddressTowards({ host, port }: HostPort): Promise<string> {
     socket.once('error', () => answer(''))
     socket.connect(port, host, (error?: Error | null) => answer(error ? '' : socket.address().address))
   })
+}
+
+/** Of a managing node, from its URL. */
+export function managerAddress(manager: string): HostPort {
+  const { host, protocol } = new URL(manager)
+  return parseHostPort(host, protocol === 'https:' ? 443 : 80)
 }

@@ -2,10 +2,11 @@ import { readFile } from 'node:fs/promises'
 import os from 'node:os'
 import { DragonflyError } from '../core/error.ts'
 import { decodeHex } from '../core/hex.ts'
-import { type HostPort, parseHostPort } from '../core/host-port.ts'
+import { parseHostPort } from '../core/host-port.ts'
 import type { SupernodeOptions } from '../supernode/supernode.ts'
+import { DEFAULT_CONTROL_PORT } from './defaults.ts'
 import { parseManager } from './dfget-values.ts'
-import { ownAddressTowards } from './own-address.ts'
+import { managerAddress, ownAddressTowards } from './own-address.ts'
 import type { SupernodeSettings } from './supernode-options.ts'
 
 /** A supernode's place in a cluster, from its settings. What is secret is read here and repeated nowhere. */
@@ -15,7 +16,6 @@ type ClusterSettings = Pick<
   'manager' | 'join' | 'joinFile' | 'clusterSecretFile' | 'parent' | 'zone' | 'listenIp' | 'advertiseIp'
 >
 
-const CONTROL_PORT = 8002
 const SECRET_FILE_BYTES_MAX = 64 * 1024
 /** Names a token on the command line less visibly than a flag, which `ps` shows to everybody. */
 export const JOIN_TOKEN_VARIABLE = 'DRAGONFLY_JOIN_TOKEN'
@@ -36,7 +36,7 @@ export async function readClusterOptions(
         ? null
         : { managers, joinToken: token, host: await ownHost(settings, managers[0]) },
     clusterSecret: clusterSecretFile === undefined ? null : await readClusterSecret(clusterSecretFile),
-    parents: parent.map(address => parseHostPort(address, CONTROL_PORT)),
+    parents: parent.map(address => parseHostPort(address, DEFAULT_CONTROL_PORT)),
     zone: zone ?? null,
   }
 }
@@ -49,7 +49,7 @@ export function parseManagers(text: string): string[] {
 /** `host[:port]` of supernodes, separated by commas. @throws DragonflyError USAGE */
 export function parseParents(text: string): string[] {
   const parents = listed(text)
-  for (const parent of parents) parseHostPort(parent, CONTROL_PORT)
+  for (const parent of parents) parseHostPort(parent, DEFAULT_CONTROL_PORT)
   return parents
 }
 
@@ -92,12 +92,6 @@ async function ownHost({ advertiseIp, listenIp }: ClusterSettings, manager: stri
   const isSpecific = listenIp !== undefined && !['0.0.0.0', '::'].includes(listenIp)
   const set = advertiseIp ?? (isSpecific ? listenIp : undefined)
   if (set !== undefined) return set
-  const own = await ownAddressTowards(addressOf(manager))
+  const own = await ownAddressTowards(managerAddress(manager))
   return own || os.hostname()
-}
-
-function addressOf(manager: string): HostPort {
-  const { hostname, port, protocol } = new URL(manager)
-  const host = hostname.replace(/^\[(.*)\]$/, '$1')
-  return { host, port: Number(port) || (protocol === 'https:' ? 443 : 80) }
 }

@@ -8,7 +8,7 @@ import { systemClock } from '../ops/system-clock.ts'
 import { systemRandom } from '../ops/system-random.ts'
 import { ORIGIN_READERS } from '../supernode/origin-ranks.ts'
 import type { SupernodeOptions } from '../supernode/supernode.ts'
-import { ORIGIN_TIMEOUTS } from './defaults.ts'
+import { DEFAULT_CONTROL_PORT, ORIGIN_TIMEOUTS } from './defaults.ts'
 import { parseLabel, parseProxy } from './dfget-values.ts'
 import { parsedBy, readSettingsFile } from './settings-file.ts'
 import { parseManagers, parseParents } from './supernode-cluster.ts'
@@ -72,7 +72,7 @@ export function readSettings(file: string): Promise<SupernodeSettings> {
 export function compileSupernodeOptions(settings: SupernodeSettings): SupernodeOptions {
   const homeDir = path.resolve(settings.homeDir ?? path.join(os.homedir(), '.dragonfly', 'supernode'))
   return Object.freeze({
-    port: settings.port ?? 8002,
+    port: settings.port ?? DEFAULT_CONTROL_PORT,
     downloadPort: settings.downloadPort ?? 8001,
     homeDir,
     listenIp: settings.listenIp ?? null,

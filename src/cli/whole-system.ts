@@ -55,8 +55,10 @@ export async function startWholeSystem(options: WholeSystemOptions): Promise<Who
   }
 }
 
-async function startSupernode(manager: Manager, options: WholeSystemOptions): Promise<Supernode> {
-  const { homeDir, port, downloadPort } = options
+async function startSupernode(
+  manager: Manager,
+  { homeDir, port, downloadPort }: WholeSystemOptions & { readonly homeDir: string },
+): Promise<Supernode> {
   const joinToken = await manager.createToken({
     kind: 'join',
     name: 'this machine',
@@ -64,7 +66,7 @@ async function startSupernode(manager: Manager, options: WholeSystemOptions): Pr
     usesMax: 1,
   })
   const cluster = { managers: [`http://127.0.0.1:${manager.port}`], joinToken, host: ownAddress() }
-  const settings = { homeDir: path.join(homeDir!, 'supernode'), port, downloadPort }
+  const settings = { homeDir: path.join(homeDir, 'supernode'), port, downloadPort }
   return Supernode.start({ ...compileSupernodeOptions(settings), cluster })
 }
 

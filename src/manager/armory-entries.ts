@@ -1,11 +1,11 @@
 import { type Kysely, type Selectable, sql } from 'kysely'
 import { DragonflyError } from '../core/error.ts'
 import type { ArmoryEntry } from '../wire/manager-api.ts'
+import { ARMORY_LINES_MAX } from './armory/place-table.ts'
 import type { Tables } from './tables.ts'
 
 type StoredEntry = { readonly id: number; readonly entry: ArmoryEntry }
 
-const ENTRIES_MAX = 1_000_000
 const PAGE = 1_000
 /** Of the settings: how often the entries were changed. */
 const REVISION = 'armory-revision'
@@ -54,8 +54,11 @@ export class ArmoryEntries {
         .selectFrom('armory_entries')
         .select(({ fn }) => fn.countAll<number>().as('count'))
         .executeTakeFirstOrThrow()
-      if (count + entries.length > ENTRIES_MAX)
-        throw new DragonflyError('MANAGER_OVERLOADED', `the armory has no more than ${ENTRIES_MAX} entries`)
+      if (count + entries.length > ARMORY_LINES_MAX)
+        throw new DragonflyError(
+          'MANAGER_OVERLOADED',
+          `the armory has no more than ${ARMORY_LINES_MAX} entries`,
+        )
       const rows = await kysely
         .insertInto('armory_entries')
         .values(entries.map(rowOf))

@@ -2,7 +2,8 @@ import type { Clock } from '../core/clock.ts'
 import type { Log } from '../ops/log.ts'
 import { userAgentOf } from '../ops/version.ts'
 import { createOrigins } from '../origin/origin.ts'
-import { type Armory, NOWHERE } from './armory/armory.ts'
+import type { HostPlace } from '../wire/manager-api.ts'
+import type { Armory } from './armory/armory.ts'
 import { openDatabaseArmory } from './armory/database-armory.ts'
 import { openFileArmory } from './armory/file-armory.ts'
 import { createHttpArmory } from './armory/http-armory.ts'
@@ -20,18 +21,24 @@ export type ArmorySource =
 /** `refresh` resolves when what was in the database at its call is in use. */
 export type OpenArmory = Armory & { refresh(): Promise<void> }
 
-type ArmoryContext = { readonly entries: ArmoryEntries; readonly clock: Clock; readonly log: Log }
+type ArmoryContext = {
+  readonly entries: ArmoryEntries
+  /** Of hosts that the source does not know. */
+  readonly defaultPlace: HostPlace
+  readonly clock: Clock
+  readonly log: Log
+}
 
 /** A service in the same network; a client waits for it at its first contact. */
 const SERVICE_TIMEOUTS = { connectMs: 1_000, headMs: 1_000, idleMs: 1_000 }
 
 /** @throws DragonflyError CONFIG_INVALID, DATABASE_FAILED */
 export async function openArmory(source: ArmorySource, context: ArmoryContext): Promise<OpenArmory> {
-  const { entries, clock, log } = context
-  const options = { defaultPlace: NOWHERE, clock, log }
+  const { entries, ...options } = context
+  const { defaultPlace, clock } = options
   switch (source.kind) {
     case 'none':
-      return withoutRefresh({ where: async () => ({ place: NOWHERE, isKnown: false }), close() {} })
+      return withoutRefresh({ where: async () => ({ place: defaultPlace, isKnown: false }), close() {} })
     case 'file':
       return withoutRefresh(await openFileArmory({ ...options, file: source.file }))
     case 'http': {

@@ -10,16 +10,11 @@ const placeOf = (text: string): HostPlace => {
 }
 
 /** `domain/idc/location`, and what is to be said of it. */
-const supernodeOf = (
-  id: string,
-  place: string,
-  more: 'busy' | 'draining' | '' = '',
-): AssignableSupernode => ({
+const supernodeOf = (id: string, place: string, more: 'busy' | '' = ''): AssignableSupernode => ({
   id,
   control: { host: id, port: 8002 },
   place: placeOf(place),
   load: { peers: 0, tasks: 0, sentBytesPerSecond: more === 'busy' ? 90 : 89, uploadLimit: 100 },
-  isDraining: more === 'draining',
 })
 
 const show = (place: string, supernodes: readonly AssignableSupernode[], isWallOpen = false) =>
@@ -36,7 +31,6 @@ const WORLD = [
   supernodeOf('s5', 'red/-/-'),
   supernodeOf('s6', 'blue/i1/l1'),
   supernodeOf('s7', '-/i1/l1'),
-  supernodeOf('s8', 'red/i1/l1', 'draining'),
 ]
 
 test('nearer ones come first, overloaded ones behind those that are as near', () => {
@@ -68,16 +62,15 @@ const supernodes = fc
   .array(
     fc.record({
       place,
-      isDraining: fc.boolean(),
       sentBytesPerSecond: fc.nat({ max: 100 }),
       uploadLimit: fc.option(fc.constantFrom(0, 50, 100)),
     }),
     { maxLength: 12 },
   )
   .map(list =>
-    list.map(({ place, isDraining, ...load }, index): AssignableSupernode => {
+    list.map(({ place, ...load }, index): AssignableSupernode => {
       const id = `s${index}`
-      return { id, control: { host: id, port: 1 }, place, isDraining, load: { peers: 0, tasks: 0, ...load } }
+      return { id, control: { host: id, port: 1 }, place, load: { peers: 0, tasks: 0, ...load } }
     }),
   )
 
@@ -89,8 +82,7 @@ test('the wall is never crossed unless it is open; whoever may serve is there on
       const groups = assign(host, all, { isWallOpen })
       const ids = groups.flatMap(group => group.supernodes.map(({ id }) => id))
       const eligible = all.filter(
-        supernode =>
-          !supernode.isDraining && (isWallOpen || supernode.place.securityDomain === host.securityDomain),
+        supernode => isWallOpen || supernode.place.securityDomain === host.securityDomain,
       )
       assert.deepEqual(ids.toSorted(), eligible.map(({ id }) => id).toSorted())
 
@@ -111,5 +103,20 @@ test('the wall is never crossed unless it is open; whoever may serve is there on
       }
       assert.deepEqual(assign(host, all.toReversed(), { isWallOpen }), groups)
     }),
+  )
+})
+
+test('no answer has more than clients take, and the nearest are in it', () => {
+  const crowd = (count: number, place: string) =>
+    Array.from({ length: count }, (_, i) => supernodeOf(`${place}${i}`, place))
+  const groups = assign(placeOf('red/i1/l1'), [...crowd(2_000, 'red/i2/l2'), ...crowd(1_000, 'red/i1/l1')], {
+    isWallOpen: false,
+  })
+  assert.deepEqual(
+    groups.map(({ nearness, supernodes }) => [nearness, supernodes.length]),
+    [
+      ['idc', 1_000],
+      ['domain', 24],
+    ],
   )
 })

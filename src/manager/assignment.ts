@@ -1,16 +1,20 @@
-import type { HostPlace, LocateAnswer, SupernodeView } from '../wire/manager-api.ts'
+import {
+  type HostPlace,
+  LOCATED_SUPERNODES_MAX,
+  type LocateAnswer,
+  type SupernodeView,
+} from '../wire/manager-api.ts'
 
-/** A supernode whose lease has not run out. */
-export type AssignableSupernode = Pick<SupernodeView, 'id' | 'control' | 'place' | 'load'> & {
-  readonly isDraining: boolean
-}
+/** A supernode that takes something new. */
+export type AssignableSupernode = Pick<SupernodeView, 'id' | 'control' | 'place' | 'load'>
 
 type Group = LocateAnswer['groups'][number]
 type Nearness = Group['nearness']
 
 /**
  * The supernodes that serve a host, in groups of equals, the nearest first. Those that send at nine tenths of their upload limit or more make a
- * group of their own behind the others that are as near. Supernodes that drain are in no group; groups without any are left out.
+ * group of their own behind the others that are as near. Groups without any are left out. There are no more than a client takes: the farthest
+ * are left out, and of equals those with the greater ids, so that all clients of a place are told of the same.
  *
  * The security domain is a wall. A host whose domain is not known is on the same side only as supernodes whose domain is not known either:
  * were it let in everywhere, a host that the armory lacks would be in every domain; were such supernodes open to all domains, content would
@@ -22,23 +26,27 @@ export function assign(
   { isWallOpen }: { readonly isWallOpen: boolean },
 ): Group[] {
   const candidates = supernodes
-    .filter(({ isDraining }) => !isDraining)
     .map(supernode => ({ supernode, nearness: nearnessOf(place, supernode.place) }))
     .filter(({ nearness }) => isWallOpen || nearness !== 'elsewhere')
     .sort((a, b) => (a.supernode.id < b.supernode.id ? -1 : 1))
+  let room = LOCATED_SUPERNODES_MAX
   return NEARNESSES.flatMap(nearness => {
     const near = candidates
       .filter(candidate => candidate.nearness === nearness)
       .map(({ supernode }) => supernode)
     const free = near.filter(supernode => !isOverloaded(supernode))
     const overloaded = near.filter(isOverloaded)
-    return [free, overloaded]
-      .filter(group => group.length > 0)
-      .map(group => ({ nearness, supernodes: group.map(({ id, control }) => ({ id, control })) }))
+    return [free, overloaded].flatMap(group => {
+      const told = group.slice(0, room)
+      room -= told.length
+      return told.length === 0
+        ? []
+        : [{ nearness, supernodes: told.map(({ id, control }) => ({ id, control })) }]
+    })
   })
 }
 
-/** What is not known is not the same as anything. */
+/** Two hosts whose IDC is not known are not for that reason in the same one; nor with the location. */
 function nearnessOf(host: HostPlace, supernode: HostPlace): Nearness {
   if (host.securityDomain !== supernode.securityDomain) return 'elsewhere'
   if (host.idc !== null && host.idc === supernode.idc) return 'idc'

@@ -1,4 +1,3 @@
-import type { Clock } from '../core/clock.ts'
 import type { Log } from '../ops/log.ts'
 import type { HostPlace } from '../wire/manager-api.ts'
 import type { ArmoryEntries } from './armory-entries.ts'
@@ -20,6 +19,9 @@ export type ClusterPolicy = {
   readonly leaseMs: number
 }
 
+/** So that two renewals in a row may fail before a lease runs out. */
+export const RENEWALS_PER_LEASE = 3
+
 /** What the routes stand on. */
 export type ManagerContext = {
   readonly policy: ClusterPolicy
@@ -32,7 +34,6 @@ export type ManagerContext = {
   readonly refusals: RefusalLimit
   readonly clusterSecret: string
   readonly locates: { known: number; unknown: number }
-  readonly clock: Clock
   readonly log: Log
 }
 

@@ -5,12 +5,12 @@ import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import { formatHostPort } from '../core/host-port.ts'
 import type { Log } from '../ops/log.ts'
 import { VERSION } from '../ops/version.ts'
-import type { TokenRequest } from '../wire/manager-api.ts'
+import type { HostPlace, TokenRequest } from '../wire/manager-api.ts'
 import { type Api, buildApi } from './api.ts'
 import { ArmoryEntries } from './armory-entries.ts'
 import { type ArmorySource, type OpenArmory, openArmory } from './armory-source.ts'
 import { clusterSecret } from './cluster-secret.ts'
-import type { ClusterPolicy } from './context.ts'
+import { type ClusterPolicy, RENEWALS_PER_LEASE } from './context.ts'
 import { type Database, type DatabaseLocation, describeDatabase, openDatabase } from './database.ts'
 import { ManagerLeases } from './manager-leases.ts'
 import { Membership } from './membership.ts'
@@ -27,12 +27,13 @@ export type ManagerOptions = ClusterPolicy & {
   readonly advertise: string | null
   readonly database: DatabaseLocation
   readonly armory: ArmorySource
+  /** Of hosts that the armory does not know. */
+  readonly defaultPlace: HostPlace
   readonly clock: Clock
   readonly log: Log
 }
 
 const BACKLOG = 4_096
-const RENEWALS_PER_LEASE = 3
 const GRACE_MS = 1_000
 
 /** The managing node: who is where, who serves whom, and who belongs to the cluster. All that outlives it is in the database. */
@@ -113,12 +114,12 @@ export class Manager {
   }
 
   async #open(): Promise<void> {
-    const { clock, log } = this.#options
+    const { armory, defaultPlace, clock, log } = this.#options
     const { kysely, kind } = this.#database
     const supernodes = new Supernodes(kysely, clock)
     const armoryEntries = new ArmoryEntries(kysely)
     const secret = await clusterSecret(kysely)
-    this.#armory = await openArmory(this.#options.armory, { entries: armoryEntries, clock, log })
+    this.#armory = await openArmory(armory, { entries: armoryEntries, defaultPlace, clock, log })
     this.#membership = await Membership.open({ supernodes, managerLeases: this.#leases }, clock, log)
     this.#api = await buildApi({
       policy: this.#options,
@@ -131,7 +132,6 @@ export class Manager {
       refusals: new RefusalLimit(clock),
       clusterSecret: secret,
       locates: { known: 0, unknown: 0 },
-      clock,
       log,
     })
     await this.#listen()

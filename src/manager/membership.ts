@@ -1,7 +1,9 @@
 import type { Clock } from '../core/clock.ts'
 import { toDragonflyError } from '../core/error.ts'
 import type { Log } from '../ops/log.ts'
+import { LOCATED_MANAGERS_MAX } from '../wire/manager-api.ts'
 import type { ManagerLeases } from './manager-leases.ts'
+import { Refresher } from './refresher.ts'
 import type { Supernode, Supernodes } from './supernodes.ts'
 
 /** With the time that an answer takes, less than a second behind the database. */
@@ -21,21 +23,19 @@ export class Membership {
   #managers: readonly { readonly url: string; readonly expires_at: number }[] = []
   #loadedAt = 0
   #isFresh = true
-  #running: Promise<void> = Promise.resolve()
-  #next: Promise<void> | null = null
-  #cancelTimer = () => {}
-  #isStopped = false
+  readonly #refresher: Refresher
 
   private constructor(sources: Sources, clock: Clock, log: Log) {
     this.#sources = sources
     this.#clock = clock
     this.#log = log
+    this.#refresher = new Refresher({ load: () => this.#load(), everyMs: REFRESH_MS, clock })
   }
 
   static async open(sources: Sources, clock: Clock, log: Log): Promise<Membership> {
     const membership = new Membership(sources, clock, log)
     await membership.refresh()
-    membership.#waitAndRefresh()
+    membership.#refresher.start()
     return membership
   }
 
@@ -62,7 +62,10 @@ export class Membership {
 
   managers(): string[] {
     const now = this.asOf
-    return this.#managers.filter(({ expires_at }) => expires_at > now).map(({ url }) => url)
+    return this.#managers
+      .filter(({ expires_at }) => expires_at > now)
+      .slice(0, LOCATED_MANAGERS_MAX)
+      .map(({ url }) => url)
   }
 
   /** A supernode has renewed here. What only prolongs what is known needs no look at the database. */
@@ -73,22 +76,13 @@ export class Membership {
     else this.#supernodes.set(supernode.id, supernode)
   }
 
-  /** Resolves when all is known that was in the database at the time of the call; many calls share one look. */
+  /** Resolves when all is known that was in the database at the time of the call. */
   refresh(): Promise<void> {
-    if (this.#next) return this.#next
-    const next = this.#running.then(() => {
-      this.#running = next
-      this.#next = null
-      return this.#load()
-    })
-    this.#next = next
-    return next
+    return this.#refresher.refresh()
   }
 
-  async stop(): Promise<void> {
-    this.#isStopped = true
-    this.#cancelTimer()
-    await (this.#next ?? this.#running)
+  stop(): Promise<void> {
+    return this.#refresher.stop()
   }
 
   async #load(): Promise<void> {
@@ -108,12 +102,5 @@ export class Membership {
         this.#log.error({ reason: toDragonflyError(thrown).message }, 'database does not answer')
       this.#isFresh = false
     }
-  }
-
-  #waitAndRefresh(): void {
-    if (this.#isStopped) return
-    this.#cancelTimer = this.#clock.schedule(REFRESH_MS, () => {
-      void this.refresh().then(() => this.#waitAndRefresh())
-    })
   }
 }

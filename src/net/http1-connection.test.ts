@@ -145,7 +145,7 @@ test('a body that comes slowly goes on where it was, in place or elsewhere', asy
     connection.send(GET)
     await connection.readHead('GET')
     const into = Buffer.alloc(body.length)
-    assert.equal(await connection.readBody(into), 200_000)
+    for (let offset = 0; offset < 200_000; ) offset += await connection.readBody(into.subarray(offset))
     source.sockets[0].write(body.subarray(200_000))
     const rest = isElsewhere ? Buffer.alloc(800_000) : into.subarray(200_000)
     while (connection.unreadBytes === 0) await new Promise(resolve => setImmediate(resolve))
@@ -160,7 +160,7 @@ test('who failed to read gets no byte any more: the memory is free for others', 
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n')
       socket.write(Buffer.alloc(1000))
     },
-    { timeouts: { idleMs: 20 } },
+    { timeouts: { idleMs: 200 } },
   )
   connection.send(GET)
   await connection.readHead('GET')

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { SecureContext } from 'node:tls'
 import type { HttpProxy } from './proxy.ts'
 
@@ -16,4 +17,9 @@ export type Http1Target = {
     readonly isBlind?: boolean
     readonly tunnel?: HttpProxy | null
   } | null
+}
+
+/** An address is matched as one where no name is set, and must not be sent as a server name (RFC 6066, section 3). */
+export function serverNameOf(host: string): string {
+  return isIP(host) === 0 ? host : ''
 }

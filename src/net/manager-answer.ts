@@ -1,10 +1,12 @@
 import { hasControlCharacter } from '../core/text.ts'
-import type { LeaseAnswer, LocateAnswer } from '../wire/manager-api.ts'
+import {
+  type LeaseAnswer,
+  LOCATED_MANAGERS_MAX,
+  LOCATED_SUPERNODES_MAX,
+  type LocateAnswer,
+} from '../wire/manager-api.ts'
 
 /** What an answer of a managing node must be beyond its shape, because it ends up in files and is asked for later. */
-
-const SUPERNODES_MAX = 1_024
-const MANAGERS_MAX = 64
 
 /** What is wrong with it, or null. */
 export function faultInLocated({
@@ -12,15 +14,15 @@ export function faultInLocated({
   managers,
 }: Pick<LocateAnswer, 'groups' | 'managers'>): string | null {
   const count = groups.reduce((sum, group) => sum + group.supernodes.length, 0)
-  if (count > SUPERNODES_MAX) return `more than ${SUPERNODES_MAX} supernodes`
-  if (managers.length > MANAGERS_MAX) return `more than ${MANAGERS_MAX} managing nodes`
+  if (count > LOCATED_SUPERNODES_MAX) return `more than ${LOCATED_SUPERNODES_MAX} supernodes`
+  if (managers.length > LOCATED_MANAGERS_MAX) return `more than ${LOCATED_MANAGERS_MAX} managing nodes`
   const isWrong = managers.some(manager => managerOrigin(manager) === null)
   return isWrong ? 'a managing node is not written http://host:port' : null
 }
 
 /** What is wrong with it, or null. */
 export function faultInLease({ parents }: LeaseAnswer): string | null {
-  return parents.length > SUPERNODES_MAX ? `more than ${SUPERNODES_MAX} parents` : null
+  return parents.length > LOCATED_SUPERNODES_MAX ? `more than ${LOCATED_SUPERNODES_MAX} parents` : null
 }
 
 /** `http(s)://host:port` of a managing node, however it was written; null where it is none, or says more than that. */

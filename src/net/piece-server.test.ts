@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { after, test } from 'node:test'
 import { GENERATION, MemoryContent, patternBytes } from '../../test/support/memory-content.ts'
+import { until } from '../../test/support/piece-scene.ts'
 import { RawClient } from '../../test/support/raw-client.ts'
 import type { TaskId } from '../core/task-id.ts'
 import { systemClock } from '../ops/system-clock.ts'
@@ -48,11 +49,6 @@ function ask({ method = 'GET', path = `/tasks/${TASK}`, token = TOKEN, range, mo
 
 function codeIn(body: Buffer): string {
   return JSON.parse(body.toString()).code
-}
-
-/** Waits, turn by turn of the event loop, for what a test cannot be told of. */
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise(resolve => setImmediate(resolve))
 }
 
 test('a range is answered with exactly its bytes', async () => {
@@ -231,7 +227,7 @@ test('beyond maxUploads a client is told to come again', async () => {
 
 test('a client that does not read is dropped, and its slot is free again', async () => {
   const big = MemoryContent.full(patternBytes(48 * MIB), MIB)
-  const { server } = await setUp({ idleMs: 100, maxUploads: 1 }, big)
+  const { server } = await setUp({ idleMs: 300, maxUploads: 1 }, big)
   const socket = connect(server.port, '127.0.0.1')
   socket.on('error', () => {})
   socket.pause()
@@ -243,9 +239,9 @@ test('a client that does not read is dropped, and its slot is free again', async
 })
 
 test('a slow disk is not the client’s fault', async () => {
-  const { client, content } = await setUp({ idleMs: 30 })
+  const { client, content } = await setUp({ idleMs: 200 })
   content.onRead = position =>
-    position === 0 ? new Promise(resolve => setTimeout(resolve, 100)) : Promise.resolve()
+    position === 0 ? new Promise(resolve => setTimeout(resolve, 500)) : Promise.resolve()
   assert.equal((await client.send(ask({ range: 'bytes=0-9' })).answer()).body.length, 10)
 })
 

@@ -1,8 +1,9 @@
-import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Clock } from '../core/clock.ts'
 import { formatHostPort, type HostPort } from '../core/host-port.ts'
 import { findHeadEnd, HEAD_BYTES_MAX, parseResponseHead } from '../wire/http1.ts'
+import { serverNameOf } from './http1-target.ts'
 import type { HttpProxy } from './proxy.ts'
 import { orProtocolError, TransportError, toTransportError } from './transport-error.ts'
 
@@ -23,7 +24,7 @@ export async function openTunnel(
     ? connectTls({
         host: proxy.host,
         port: proxy.port,
-        servername: isIP(proxy.host) ? '' : proxy.host,
+        servername: serverNameOf(proxy.host),
         ALPNProtocols: ['http/1.1'],
       })
     : connectTcp({ host: proxy.host, port: proxy.port })

@@ -45,6 +45,7 @@ describe('the proxy of a request', () => {
     ['[::1]:90', ['::1', 90], true],
     ['[::1]:90', ['::1', 91], false],
     ['fd00::/8', ['fd12::1'], true],
+    ['[fd00::]/8', ['fd12::1'], true],
     ['', ['a.example'], false],
   ]
   for (const [entry, [host, port], isCovered] of table) {

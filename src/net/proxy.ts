@@ -1,5 +1,6 @@
 import { BlockList, isIP, isIPv6 } from 'node:net'
 import { DragonflyError } from '../core/error.ts'
+import { authorityOf, type UrlAuthority } from './url-authority.ts'
 
 /** Which requests to origins go through a proxy. Supernodes and peers are never asked through one. */
 
@@ -14,17 +15,10 @@ export type ProxySettings = {
   readonly except: readonly string[]
 }
 
-export type HttpProxy = {
-  /** Without the brackets of an IPv6 address. */
-  readonly host: string
-  readonly port: number
-  /** Whether the proxy itself is spoken to with TLS. */
-  readonly isSecure: boolean
-  /** `Basic …` for the proxy alone, or null. */
-  readonly authorization: string | null
-}
+/** The proxy itself may be spoken to with TLS; the authorization is for it alone. */
+export type HttpProxy = UrlAuthority
 
-type Destination = { readonly isSecure: boolean; readonly host: string; readonly port: number }
+type Destination = Pick<UrlAuthority, 'isSecure' | 'host' | 'port'>
 
 /** @throws DragonflyError USAGE where the setting is not a URL of a proxy */
 export function proxyFor(settings: ProxySettings | null | undefined, to: Destination): HttpProxy | null {
@@ -38,15 +32,7 @@ function parseProxyUrl(text: string): HttpProxy {
   if (!url || !/^https?:$/.test(url.protocol) || url.hostname === '') {
     throw new DragonflyError('USAGE', 'a proxy is written http://host:port')
   }
-  const isSecure = url.protocol === 'https:'
-  const hasUser = url.username !== '' || url.password !== ''
-  const pair = `${decodePercent(url.username)}:${decodePercent(url.password)}`
-  return {
-    host: withoutBrackets(url.hostname),
-    port: url.port === '' ? (isSecure ? 443 : 80) : Number(url.port),
-    isSecure,
-    authorization: hasUser ? `Basic ${Buffer.from(pair, 'utf8').toString('base64')}` : null,
-  }
+  return authorityOf(url)
 }
 
 function covers(entry: string, { host, port }: Destination): boolean {
@@ -71,21 +57,9 @@ function coversAddress(entry: string, address: string): boolean {
   return list.check(address, family)
 }
 
-/** An IPv6 address with a port stands in brackets. */
+/** An IPv6 address with a port stands in brackets; the bits of a network may follow them. */
 function splitPort(entry: string): { name: string; port: number | null } {
   if (isIPv6(entry.split('/', 1)[0])) return { name: entry, port: null }
   const [, name, port] = /^(.*?)(?::(\d{1,5}))?$/.exec(entry)!
-  return { name: withoutBrackets(name), port: port === undefined ? null : Number(port) }
-}
-
-function withoutBrackets(host: string): string {
-  return host.replace(/^\[(.*)\]/, '$1')
-}
-
-function decodePercent(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
+  return { name: name.replace(/^\[(.*)\]/, '$1'), port: port === undefined ? null : Number(port) }
 }

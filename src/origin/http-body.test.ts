@@ -8,7 +8,6 @@ import type { Clock } from '../core/clock.ts'
 import type { ErrorCode } from '../core/error.ts'
 
 const LENGTH = 1024 ** 2
-const HASTY = { connectMs: 20_000, headMs: 150, idleMs: 150 }
 
 let server: OriginServer
 before(async () => {
@@ -38,7 +37,8 @@ describe('a body that goes wrong', () => {
   for (const [title, behaviour, code] of cases) {
     test(`${title}: ${code}, and stays so`, async () => {
       server.serve('/bad', { lengthBytes: LENGTH, ...behaviour })
-      const answer = await createTestOrigins({ timeouts: HASTY }).open(requestFor(`${server.url}/bad`))
+      const timeouts = code === 'ORIGIN_STALLED' ? { idleMs: 150 } : {}
+      const answer = await createTestOrigins({ timeouts }).open(requestFor(`${server.url}/bad`))
       await failsWith(code, readAll(answer.body))
       await failsWith(code, answer.body.read(new Uint8Array(9)))
       await nothingLeft()
@@ -101,7 +101,7 @@ describe('an answer that does not come', () => {
   for (const [headFault, code] of cases) {
     test(`${headFault} is ${code}`, async () => {
       server.serve('/head', { lengthBytes: LENGTH, headFault })
-      const origins = createTestOrigins({ timeouts: HASTY })
+      const origins = createTestOrigins({ timeouts: code === 'ORIGIN_STALLED' ? { headMs: 150 } : {} })
       await failsWith(code, origins.open(requestFor(`${server.url}/head`)))
       await nothingLeft()
     })

@@ -1,8 +1,8 @@
-import { isIP } from 'node:net'
 import { DragonflyError } from '../core/error.ts'
 import { hasControlCharacter } from '../core/text.ts'
-import type { Http1Target } from '../net/http1-target.ts'
+import { type Http1Target, serverNameOf } from '../net/http1-target.ts'
 import type { HttpProxy } from '../net/proxy.ts'
+import { authorityOf } from '../net/url-authority.ts'
 import type { Trust } from './trust.ts'
 
 /** Where one HTTP request goes. */
@@ -27,7 +27,7 @@ export function parseHttpUrl(text: string): HttpUrl {
   if (hasControlCharacter(text)) throw new DragonflyError('USAGE', 'the URL holds a control character')
   const url = URL.parse(text)
   if (!url || !isHttp(url)) throw new DragonflyError('USAGE', 'the URL is not a valid http or https URL')
-  return describe(url, basicAuthorizationOf(url))
+  return describe(url)
 }
 
 /**
@@ -43,7 +43,7 @@ export function resolveLocation(location: string, from: HttpUrl): HttpUrl | null
   if (hasControlCharacter(ascii)) return null
   const scheme = from.isSecure ? 'https' : 'http'
   const url = URL.parse(ascii, `${scheme}://${from.authority}${from.pathAndQuery}`)
-  return url && isHttp(url) ? describe(url, null) : null
+  return url && isHttp(url) ? { ...describe(url), basicAuthorization: null } : null
 }
 
 /** Same scheme, host and port (RFC 6454). */
@@ -58,41 +58,26 @@ export function isSameUrl(a: HttpUrl, b: HttpUrl): boolean {
 /** Where to connect for a URL, and whom to trust there. A proxy gets plain requests itself, and connects us for others. */
 export function targetOf(url: HttpUrl, trust: Trust, proxy: HttpProxy | null = null): Http1Target {
   if (!url.isSecure && proxy !== null) {
-    const tls = proxy.isSecure ? { servername: isIP(proxy.host) ? '' : proxy.host } : null
+    const tls = proxy.isSecure ? { servername: serverNameOf(proxy.host) } : null
     return { host: proxy.host, port: proxy.port, tls }
   }
   if (!url.isSecure) return { host: url.host, port: url.port, tls: null }
-  // An address is matched as one when no name is set, and must not be sent as a server name (RFC 6066, section 3).
-  const tls = { servername: isIP(url.host) ? '' : url.host, ...trust, tunnel: proxy }
+  const tls = { servername: serverNameOf(url.host), ...trust, tunnel: proxy }
   return { host: url.host, port: url.port, tls }
 }
 
-function describe(url: URL, basicAuthorization: string | null): HttpUrl {
-  const isSecure = url.protocol === 'https:'
+function describe(url: URL): HttpUrl {
+  const { isSecure, host, port, authorization } = authorityOf(url)
   return {
     isSecure,
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: url.port === '' ? (isSecure ? 443 : 80) : Number(url.port),
+    host,
+    port,
     authority: url.host,
     pathAndQuery: url.pathname + url.search,
-    basicAuthorization,
+    basicAuthorization: authorization,
   }
 }
 
 function isHttp(url: URL): boolean {
   return (url.protocol === 'http:' || url.protocol === 'https:') && url.hostname !== ''
-}
-
-function basicAuthorizationOf(url: URL): string | null {
-  if (url.username === '' && url.password === '') return null
-  const pair = `${decodePercent(url.username)}:${decodePercent(url.password)}`
-  return `Basic ${Buffer.from(pair, 'utf8').toString('base64')}`
-}
-
-function decodePercent(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
 }

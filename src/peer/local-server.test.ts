@@ -112,7 +112,7 @@ describe('the socket between the commands and their peer', () => {
   })
 
   it('tells the progress line by line, then the result, and keeps the lease while the connection is open', async () => {
-    file.set({ rateBytesPerSecond: 4 * MIB })
+    file.set({ rateBytesPerSecond: MIB })
     const answer = await ask('POST', '/downloads', wanted())
     assert.equal(answer.headers['content-type'], 'application/x-ndjson')
     const events = await until(answer, 'complete')

@@ -48,7 +48,7 @@ export class MetaStore {
     this.#directory = path.join(homeRoot, 'meta')
   }
 
-  /** Reads anew each time: whoever deletes the files wants them forgotten. */
+  /** Reads anew each time: whoever deletes the files wants them forgotten, and a peer on another host may share the home. */
   async read(): Promise<Meta> {
     const [node, managers, supernodes] = await Promise.all([
       this.#read('node', nodeFile),

@@ -8,7 +8,7 @@ import { managerOrigin } from '../net/manager-answer.ts'
 import { locate } from '../net/manager-client.ts'
 import type { Log } from '../ops/log.ts'
 import { VERSION } from '../ops/version.ts'
-import type { LocateAnswer } from '../wire/manager-api.ts'
+import { LOCATED_MANAGERS_MAX, type LocateAnswer } from '../wire/manager-api.ts'
 import type { Meta, MetaStore, SupernodesMeta } from './meta-store.ts'
 
 /** Finds out which supernodes a task may try, and in which order; the states stand in `docs/internals/manager.md`. */
@@ -56,7 +56,6 @@ const MANAGERS_MS = 3_000
 const REFRESH_MS_MIN = 1_000
 const REFRESH_MS_MAX = 86_400_000
 const FAILED_REFRESH_MS = 10_000
-const MANAGERS_MAX = 64
 
 export class SupernodeFinder {
   readonly #options: FinderOptions
@@ -187,7 +186,7 @@ export class SupernodeFinder {
     const managers = [...new Set([...asked.named, ...(told.length > 0 ? told : asked.managers)])]
     const learnt: Meta = {
       node,
-      managers: managers.slice(0, MANAGERS_MAX),
+      managers: managers.slice(0, LOCATED_MANAGERS_MAX),
       supernodes: { askedAt: clock.wallNow(), refreshMs, groups },
     }
     this.#zone = zone

@@ -5,7 +5,12 @@ import { TokenBucket } from '../core/token-bucket.ts'
 import type { ControlHandler, ControlSocket } from '../net/control-socket.ts'
 import type { Log } from '../ops/log.ts'
 import type { HostId, Hosts } from '../swarm/hosts.ts'
-import { decodePeerMessage, type PeerMessage, type PeerMessages, PROTOCOL_VERSION } from '../wire/control.ts'
+import {
+  decodePeerMessage,
+  encodeSupernodeMessage,
+  type PeerMessage,
+  PROTOCOL_VERSION,
+} from '../wire/control.ts'
 import { NamelessChannels } from './nameless-channels.ts'
 import { SEED_HOST, Session } from './session.ts'
 
@@ -61,9 +66,9 @@ export class ControlChannels {
       throw new DragonflyError('SUPERNODE_OVERLOADED', 'one peer alone sends too many messages')
     }
     const refuse = (thrown: unknown) => {
-      const refused = session ?? new Session(-1, NOBODY, socket)
-      refused.sendError('', thrown)
-      log.warn({ peer: socket.remoteHost, cause: toDragonflyError(thrown).message }, 'channel refused')
+      const { code, message } = toDragonflyError(thrown)
+      socket.send(encodeSupernodeMessage({ type: 'error', taskId: '', code, message }))
+      log.warn({ peer: socket.remoteHost, cause: message }, 'channel refused')
       socket.close()
     }
     const endNameless = this.#nameless.add(socket.remoteHost, refuse)
@@ -126,15 +131,4 @@ export class ControlChannels {
     this.#options.onGone(session)
     this.#options.hosts.remove(session.host)
   }
-}
-
-const NOBODY: PeerMessages['hello'] = {
-  type: 'hello',
-  version: PROTOCOL_VERSION,
-  peerId: '',
-  hostName: '',
-  address: '',
-  port: 0,
-  uploadSlots: 1,
-  zone: null,
 }

@@ -30,7 +30,7 @@ export class Session {
     if (this.#isOpen) this.#socket.send(encodeSupernodeMessage(message))
   }
 
-  sendError(taskId: TaskId | '', thrown: unknown): void {
+  sendError(taskId: TaskId, thrown: unknown): void {
     const { code, message } = toDragonflyError(thrown)
     this.send({ type: 'error', taskId, code, message })
   }

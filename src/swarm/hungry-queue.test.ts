@@ -4,9 +4,15 @@ import fc from 'fast-check'
 import { HungryQueue } from './hungry-queue.ts'
 import { newMember } from './member.ts'
 
-test('who waits longest is taken first, who waits already keeps its place, who has gone is passed over', () => {
+test('who waits longest is taken first, who waits already keeps its place, who has gone is passed over, the line turns', () => {
   const members = Array.from({ length: 8 }, (_, host) => newMember({ host }, 0))
-  const verb = fc.constantFrom('add' as const, 'add' as const, 'delete' as const, 'take' as const)
+  const verb = fc.constantFrom(
+    'add' as const,
+    'add' as const,
+    'delete' as const,
+    'take' as const,
+    'rotate' as const,
+  )
   fc.assert(
     fc.property(fc.array(fc.tuple(verb, fc.nat(7)), { maxLength: 400 }), steps => {
       const queue = new HungryQueue()
@@ -19,6 +25,9 @@ test('who waits longest is taken first, who waits already keeps its place, who h
         } else if (does === 'delete') {
           queue.delete(members[host])
           if (at >= 0) model.splice(at, 1)
+        } else if (does === 'rotate') {
+          queue.rotate(host)
+          for (let i = 0; i < host && model.length > 0; i++) model.push(model.shift()!)
         } else {
           assert.equal(queue.takeFirst()?.host, model.shift())
         }

@@ -121,7 +121,7 @@ export function isLateOf(member: Member, piece: number, source: HostId): boolean
   return member.outstanding.some(entry => entry.isLate && entry.piece === piece && entry.source === source)
 }
 
-/** The first of its assignments for the piece that is not late yet is. */
+/** Marks the first of its assignments for the piece that is not marked yet. */
 export function markLate(member: Member, piece: number): void {
   const late = member.outstanding.find(entry => entry.piece === piece && !entry.isLate)
   if (late) late.isLate = true

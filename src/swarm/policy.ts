@@ -3,7 +3,7 @@ import type { HostId, Hosts } from './hosts.ts'
 import type { Member } from './member.ts'
 import type { PieceTable } from './piece-table.ts'
 import type { Quota } from './quota.ts'
-import type { SourceSet } from './source-set.ts'
+import type { SourceIndex } from './source-index.ts'
 
 /** What a policy sees of the swarm. It changes nothing but may take busy sources off the lists of free ones. */
 export type SwarmView = {
@@ -12,16 +12,7 @@ export type SwarmView = {
   readonly random: Random
   readonly pieces: PieceTable
   memberOf(host: HostId): Member | undefined
-  /** Every member that holds something. */
-  readonly sources: SourceSet
-  /** Zones with members in them, now or before. */
-  readonly zones: readonly number[]
-  membersIn(zone: number): number
-  /** Pieces on their way into the zone. */
-  importsInto(zone: number): number
-  /** Pieces on their way from the zone to others. */
-  exportsFrom(zone: number): number
-  freeSources(zone: number): SourceSet
+  readonly sources: SourceIndex
   readonly quota: Quota
 }
 

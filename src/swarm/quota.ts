@@ -19,7 +19,7 @@ type QuotaOptions = {
 
 /** Pieces that a member may always ask of one source at once: one is sent while the next is asked for. */
 const SHARE_MIN = 2
-/** Beyond the seed's slots, for who is alone: the next piece is sent while it stores the last. */
+/** Beyond the seed's slots, for who is alone: even a seed with one slot sends the next piece while the last is stored. */
 const ALONE_AHEAD = 1
 
 /** How much may be under way at once, to a consumer and from a source. */

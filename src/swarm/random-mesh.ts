@@ -30,8 +30,9 @@ const NEIGHBOURS = 30
 
 function neighboursOf(view: SwarmView, member: Member, meshes: WeakMap<Member, Member[]>): Member[] {
   const known = (meshes.get(member) ?? []).filter(other => view.memberOf(other.host) === other)
-  for (let tries = 0; known.length < NEIGHBOURS && tries < 4 && view.sources.size > 0; tries++) {
-    const other = view.sources.at(pickIndex(view.random, view.sources.size))
+  const sources = view.sources.all
+  for (let tries = 0; known.length < NEIGHBOURS && tries < 4 && sources.size > 0; tries++) {
+    const other = sources.at(pickIndex(view.random, sources.size))
     if (other !== member && !known.includes(other)) known.push(other)
   }
   meshes.set(member, known)

@@ -56,12 +56,14 @@ const CROSSINGS_PER_MEMBER = 1 / 32
 const CROSSINGS_MIN = 2
 
 function crossingsMax(view: SwarmView, zone: number): number {
-  return Math.max(CROSSINGS_MIN, view.membersIn(zone) * CROSSINGS_PER_MEMBER)
+  return Math.max(CROSSINGS_MIN, view.sources.of(zone).members * CROSSINGS_PER_MEMBER)
 }
 
 function pick(view: SwarmView, member: Member, search: Search): Choice | null {
   if (member.isSeedOnly) return pickFromSeed(view, member, search)
-  return view.zones.length > 1 ? pickAcrossZones(view, member, search) : pickInOneZone(view, member, search)
+  return view.sources.zones.length > 1
+    ? pickAcrossZones(view, member, search)
+    : pickInOneZone(view, member, search)
 }
 
 function pickInOneZone(view: SwarmView, member: Member, search: Search): Choice | null {
@@ -72,7 +74,7 @@ function pickInOneZone(view: SwarmView, member: Member, search: Search): Choice 
 
 function pickAcrossZones(view: SwarmView, member: Member, search: Search): Choice | null {
   const { zone } = member
-  if (view.importsInto(zone) < crossingsMax(view, zone)) {
+  if (view.sources.of(zone).imports < crossingsMax(view, zone)) {
     const imported = pickImport(view, member, { ...search, covered: view.pieces.coveredIn(zone) })
     if (imported) return imported
   }
@@ -84,11 +86,12 @@ function pickAcrossZones(view: SwarmView, member: Member, search: Search): Choic
 function pickImport(view: SwarmView, member: Member, search: Search): Choice | null {
   const fresh = pickFresh(view, member, search)
   if (fresh) return fresh
-  const { zones, random } = view
+  const { sources, random } = view
+  const { zones } = sources
   const start = pickIndex(random, zones.length)
   for (let i = 0; i < Math.min(ZONE_SAMPLE, zones.length); i++) {
     const zone = zones[(start + i) % zones.length]
-    if (zone === member.zone || view.exportsFrom(zone) >= crossingsMax(view, zone)) continue
+    if (zone === member.zone || sources.of(zone).exports >= crossingsMax(view, zone)) continue
     const found = pickFromPeers(view, member, zone, search)
     if (found) return found
   }
@@ -101,7 +104,7 @@ function pickImport(view: SwarmView, member: Member, search: Search): Choice | n
  */
 function pickFresh(view: SwarmView, member: Member, { now, end }: Search): Choice | null {
   const isLaden = member.firstHeld >= 0 && view.pieces.copiesOf(member.firstHeld) === 1
-  if ((isLaden && view.sources.size > 1) || !view.quota.mayAsk(member, view.seed, now)) return null
+  if ((isLaden && view.sources.all.size > 1) || !view.quota.mayAsk(member, view.seed, now)) return null
   const piece = view.pieces.fresh()
   return piece < 0 || piece >= end ? null : { piece, source: view.seed }
 }
@@ -125,7 +128,7 @@ function best(view: SwarmView, member: Member, zone: number, search: Search): Ch
   const { hosts, pieces, quota, random } = view
   let choice: Choice | null = null
   let leastLoad = Number.POSITIVE_INFINITY
-  view.freeSources(zone).sample(random, SOURCE_SAMPLE, source => {
+  view.sources.of(zone).free.sample(random, SOURCE_SAMPLE, source => {
     if (!quota.hasFreeSlot(source.host)) return 'busy'
     if (!source.held.hasBeyond(search.covered)) return 'next'
     const load = hosts.utilisation(source.host)

@@ -3,7 +3,8 @@ import { Bitmap } from '../core/bitmap.ts'
 
 /**
  * Pieces in the order of how many copies there are, fewest first. A change by one moves a piece across one border between neighbours
- * of equal count, so it costs the same however many pieces there are.
+ * of equal count, so it costs the same however many pieces there are. The order is for the seed, which can give any of them; for a source
+ * that holds a part, the same pieces are there as sets, of which only the few that cross a class's border change.
  */
 export class Rarity {
   /** Pieces, fewest copies first. */

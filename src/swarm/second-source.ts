@@ -16,8 +16,8 @@ export function pickSecond(view: SwarmView, member: Member, now: number): Choice
 
 function pickFromPeers(view: SwarmView, member: Member, now: number): Choice | null {
   let found: Choice | null = null
-  for (const zone of view.zones) {
-    view.freeSources(zone).sample(view.random, SAMPLE, source => {
+  for (const zone of view.sources.zones) {
+    view.sources.of(zone).free.sample(view.random, SAMPLE, source => {
       if (!view.quota.hasFreeSlot(source.host)) return 'busy'
       if (source === member || isIsolated(source) || !view.quota.mayAsk(member, source.host, now))
         return 'next'

@@ -14,11 +14,11 @@ type Zone = {
   exports: number
 }
 
-/** Who holds something, and what goes on in each zone. */
+/** Who can be a source, and what goes on in each zone. */
 export class SourceIndex {
-  /** Members that hold at least one piece. */
+  /** Members that hold something and give it away. */
   readonly all = new SourceSet()
-  /** Zones that have or had members. */
+  /** Zones with members in them, now or before. */
   readonly zones: number[] = []
   readonly #byZone = new Map<number, Zone>()
 

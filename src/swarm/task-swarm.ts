@@ -61,7 +61,6 @@ const DENIALS_MAX = 4
 export class TaskSwarm {
   readonly #hosts: Hosts
   readonly #seed: HostId
-  readonly #random: Random
   readonly #pieceLength: number
   readonly #pipeline = new Pipeline()
   readonly #slotTime = new SlotTime()
@@ -78,7 +77,6 @@ export class TaskSwarm {
   constructor(options: SwarmOptions, pieceCount: number | null) {
     this.#hosts = options.hosts
     this.#seed = options.seed
-    this.#random = options.random
     this.#pieceLength = options.pieceLength
     this.#pieces = new PieceTable(pieceCount, options.random)
     this.#policy = options.policy ?? rarestFirst
@@ -90,7 +88,15 @@ export class TaskSwarm {
       waiting: this.#waiting,
       pipeline: this.#pipeline,
     })
-    this.#view = this.#makeView()
+    this.#view = {
+      hosts: options.hosts,
+      seed: options.seed,
+      random: options.random,
+      pieces: this.#pieces,
+      sources: this.#sources,
+      memberOf: host => this.#members.get(host),
+      quota: this.#quota,
+    }
   }
 
   get memberCount(): number {
@@ -301,24 +307,6 @@ export class TaskSwarm {
     this.#hosts.free(entry.source, entry.shares.atSource)
     const source = this.#members.get(entry.source)
     if (source) this.#sources.noticeFree(source)
-  }
-
-  #makeView(): SwarmView {
-    const [members, sources] = [this.#members, this.#sources]
-    return {
-      hosts: this.#hosts,
-      seed: this.#seed,
-      random: this.#random,
-      pieces: this.#pieces,
-      sources: sources.all,
-      zones: sources.zones,
-      membersIn: zone => sources.of(zone).members,
-      importsInto: zone => sources.of(zone).imports,
-      memberOf: host => members.get(host),
-      exportsFrom: zone => sources.of(zone).exports,
-      freeSources: zone => sources.of(zone).free,
-      quota: this.#quota,
-    }
   }
 
   /** What nobody has been told yet need not happen: a host that is gone is neither consumer nor source. */

@@ -22,11 +22,12 @@ function inOrderOfRule(view: SwarmView, member: Member): number[] {
   const running = member.outstanding.map(({ piece }) => piece)
   const mean =
     running.length === 0 ? 0 : Math.floor(running.reduce((sum, piece) => sum + piece, 0) / running.length)
+  const sources = view.sources.all
   const ranked: { piece: number; holders: number; distance: number; chance: number }[] = []
   for (let piece = 0; piece < view.pieces.size; piece++) {
     if (member.covered.has(piece) || !view.pieces.isOffered(piece)) continue
     let holders = 0
-    for (let i = 0; i < view.sources.size; i++) if (view.sources.at(i).held.has(piece)) holders++
+    for (let i = 0; i < sources.size; i++) if (sources.at(i).held.has(piece)) holders++
     ranked.push({ piece, holders, distance: Math.abs(piece - mean), chance: view.random.next() })
   }
   ranked.sort((a, b) => a.holders - b.holders || a.distance - b.distance || a.chance - b.chance)
@@ -38,7 +39,7 @@ function holderOf(
   member: Member,
   { piece, now }: { piece: number; now: number },
 ): Choice['source'] | null {
-  const { sources } = view
+  const sources = view.sources.all
   const start = pickIndex(view.random, Math.max(1, sources.size))
   for (let i = 0; i < sources.size; i++) {
     const source = sources.at((start + i) % sources.size)

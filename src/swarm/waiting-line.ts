@@ -32,7 +32,7 @@ export class WaitingLine {
   /**
    * Gives those in line a chance, in the order of their waiting, until a few of them found nothing.
    * @param serve returns whether something was found, and puts the member in line again if it has room for more
-   * @param mayServe whether there is anything to find for those who starve; only when nobody does, there are other ways for the rest
+   * @param mayServe whether anybody has a slot free; while somebody starves, nothing can be found without one
    */
   feed(serve: (member: Member) => boolean, mayServe: () => boolean): void {
     for (const queue of [this.#starving, this.#hungry]) {
@@ -40,7 +40,7 @@ export class WaitingLine {
       let inVain = 0
       while (inVain < looks) {
         if (this.isAnybodyStarving && !mayServe()) {
-          // The line moves on all the same: who were first again and again would get what others have more use for.
+          // As after a search in vain these go to the end, so that what is free next is not offered to the same few again.
           queue.rotate(looks - inVain)
           break
         }

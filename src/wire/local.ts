@@ -41,11 +41,13 @@ export type DownloadRequest = {
   proxies?: { http: string | null; https: string | null; except: string[] } | null
   /** So many pieces are wanted in order, because the content is read while it comes; progress then says how far it may be. */
   lookAhead?: number
-  /** Supernodes, `host:port`, in the order in which to try them. */
+  /** Byte of the content where the reader begins; 0 unless said. With `lookAhead` only. */
+  readFrom?: number
+  /** Supernodes, `host:port`, in the order in which to try them; with `managers` those to try for want of any other. */
   nodes: string[]
   /**
-   * Managing nodes, `http(s)://host:port`, where the caller names no supernode: the peer looks for one, also by what it remembers, so that the list may be
-   * empty, and `nodes` are those to try for want of any other. Absent where `nodes` are the only ones.
+   * Present where the peer is to look for supernodes itself: it asks these managing nodes, `http(s)://host:port`, and those that it
+   * remembers, so that the list may be empty. Absent where `nodes` are the only ones; where those are none, there is the origin alone.
    */
   managers?: string[]
 }
@@ -96,11 +98,11 @@ export type RunResult = {
   node: string | null
 }
 
-/** What may be read of an unfinished download: the first `bytes` of the file are verified. */
-export type ReadablePrefix = { path: string; generation: string; bytes: number }
+/** What may be read of an unfinished download: the file's bytes from `readFrom` up to `endByte` (exclusive) are verified. */
+export type Readable = { path: string; generation: string; endByte: number }
 
 export type LocalEvent =
-  | { event: 'progress'; progress: RunSnapshot; readable?: ReadablePrefix | null }
+  | { event: 'progress'; progress: RunSnapshot; readable?: Readable | null }
   | { event: 'complete'; result: RunResult }
   | { event: 'failed'; code: ErrorCode; message: string; hint: string }
 

@@ -8,6 +8,9 @@ import { hasControlCharacter } from '../core/text.ts'
  */
 
 export const API_PREFIX = '/api/v1'
+/** Of one answer: those that a client is told of, and the parents that a supernode is. */
+export const LOCATED_SUPERNODES_MAX = 1_024
+export const LOCATED_MANAGERS_MAX = 64
 /** Of a request's body. */
 export const BODY_BYTES_MAX = 64 * 1024
 

@@ -1,7 +1,5 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { LeaseAnswer } from '../../src/wire/manager-api.ts'
+import { type Asked, startScriptedManager } from './scripted-manager.ts'
 
 /** A managing node that says to supernodes what the test wants it to say, and keeps what they said. */
 export type LeaseManager = {
@@ -16,37 +14,23 @@ export type LeaseManager = {
   close(): Promise<void>
 }
 
-export type ManagerRequest = {
-  readonly method: string
-  readonly path: string
-  readonly authorization: string | undefined
-  readonly body: Record<string, unknown>
-}
+type ManagerRequest = Asked & { readonly body: Record<string, unknown> }
 
 export const CLUSTER_SECRET = '5ec2e7'.padEnd(64, '0')
 export const JOIN_TOKEN = 'a-token-that-nobody-shall-read'
 export const CREDENTIAL = 'a-credential-that-nobody-shall-read'
 
 export async function startLeaseManager(lease: Partial<LeaseAnswer> = {}): Promise<LeaseManager> {
-  const requests: ManagerRequest[] = []
-  const watchers = new Set<() => void>()
-  let seen = 0
-  const server = createServer(async (request, response) => {
-    requests.push(await readRequest(request))
+  const scripted = await startScriptedManager(({ path }) => {
     const { refusal } = manager
-    const answer = refusal
-      ? { code: refusal.code, message: 'no', hint: '' }
-      : request.url?.endsWith('/join')
-        ? { credential: CREDENTIAL, clusterSecret: CLUSTER_SECRET }
-        : manager.lease
-    response.writeHead(refusal?.status ?? 200, { 'content-type': 'application/json' })
-    response.end(JSON.stringify(answer))
-    for (const look of [...watchers]) look()
+    if (refusal) return { status: refusal.status, body: { code: refusal.code, message: 'no', hint: '' } }
+    const joined = { credential: CREDENTIAL, clusterSecret: CLUSTER_SECRET }
+    return { body: path.endsWith('/join') ? joined : manager.lease }
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
+  const requests = scripted.asked as readonly ManagerRequest[]
+  let seen = 0
   const manager: LeaseManager = {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: scripted.url,
     requests,
     refusal: null,
     lease: {
@@ -67,25 +51,10 @@ export async function startLeaseManager(lease: Partial<LeaseAnswer> = {}): Promi
           seen = index + 1
           return requests[index]
         }
-        await new Promise<void>(resolve => {
-          watchers.add(resolve)
-        })
+        await scripted.whenAsked(requests.length + 1)
       }
     },
-    async close() {
-      server.closeAllConnections()
-      await new Promise(resolve => server.close(resolve))
-    },
+    close: () => scripted.close(),
   }
   return manager
-}
-
-async function readRequest(request: IncomingMessage): Promise<ManagerRequest> {
-  const body = Buffer.concat(await request.toArray()).toString()
-  return {
-    method: request.method ?? '',
-    path: request.url ?? '',
-    authorization: request.headers.authorization,
-    body: body === '' ? {} : JSON.parse(body),
-  }
 }

@@ -1,4 +1,7 @@
+import assert from 'node:assert/strict'
 import { request } from 'node:http'
+import { ERROR_TABLE, isErrorCode } from '../../src/core/error.ts'
+import { NOWHERE } from '../../src/manager/armory/armory.ts'
 import { Manager, type ManagerOptions } from '../../src/manager/manager.ts'
 import type { TokenRequest } from '../../src/wire/manager-api.ts'
 import { type KeptLog, keptLog } from './kept-log.ts'
@@ -43,6 +46,7 @@ export async function startManager(
     listenIp: '127.0.0.1',
     advertise: null,
     armory: { kind: 'none' },
+    defaultPlace: NOWHERE,
     zoneBoundary: 'idc',
     rootZone: null,
     isWallOpen: false,
@@ -135,4 +139,17 @@ export async function locatedAt(world: ManagerWorld, addresses: string[] = []): 
   })
   const { groups } = body as unknown as { groups: { supernodes: { id: string }[] }[] }
   return groups.map(({ supernodes }) => supernodes.map(({ id }) => id))
+}
+
+/** The answer is this error of the table, in the form of every error. */
+export async function refused(answer: Promise<ApiAnswer>, code: string, says?: RegExp): Promise<void> {
+  const { status, body, headers, text } = await answer
+  assert.ok(isErrorCode(body.code), text)
+  assert.equal(body.code, code, text)
+  assert.equal(status, ERROR_TABLE[body.code].httpStatus)
+  assert.deepEqual(Object.keys(body), ['code', 'message', 'hint'])
+  assert.equal(body.hint, ERROR_TABLE[body.code].hint)
+  assert.match(String(headers['content-type']), /^application\/json/)
+  assert.equal(headers['www-authenticate'], status === 401 ? 'Bearer' : undefined)
+  if (says) assert.match(body.message, says)
 }

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { LocateAnswer } from '../../src/wire/manager-api.ts'
 
-/** A managing node that says to clients what the test wants it to say, sense or nonsense. */
+/** A managing node that says what the test wants it to say, sense or nonsense. */
 export type ScriptedManager = {
   readonly url: string
   /** Every request that there ever was. */
@@ -15,7 +15,7 @@ export type ScriptedManager = {
   close(): Promise<void>
 }
 
-type Asked = {
+export type Asked = {
   readonly method: string
   readonly path: string
   readonly authorization: string | undefined

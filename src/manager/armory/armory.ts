@@ -16,5 +16,5 @@ export type ArmoryHost = {
 /** `isKnown` is false where the armory has nothing about the host, so that the default place stands here. */
 export type Whereabouts = { readonly place: HostPlace; readonly isKnown: boolean }
 
-/** The default place unless the operator says otherwise: outside of every security domain, near to nobody. */
+/** The default place unless the operator sets another: outside of every security domain, near to nobody. */
 export const NOWHERE: HostPlace = { securityDomain: null, idc: null, location: null, rack: null }

@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock.ts'
 import { toDragonflyError } from '../../core/error.ts'
 import type { Log } from '../../ops/log.ts'
 import type { ArmoryEntry, HostPlace } from '../../wire/manager-api.ts'
+import { Refresher } from '../refresher.ts'
 import type { Armory, ArmoryHost, Whereabouts } from './armory.ts'
 import { type ArmoryLine, compilePlaceTable, type PlaceTable } from './place-table.ts'
 
@@ -13,8 +14,6 @@ type DatabaseArmoryOptions = {
   readonly defaultPlace: HostPlace
   readonly clock: Clock
   readonly log: Log
-  /** How often other managers' changes are asked for. */
-  readonly refreshMs?: number
 }
 
 /** `refresh` resolves when what was in the database at its call is in use; whoever changes entries calls it. It does not reject. */
@@ -37,19 +36,20 @@ class EntriesArmory implements DatabaseArmory {
   #table: PlaceTable | null = null
   #revision: number | string | null = null
   #hasFailed = false
-  /** The refresh that runs, and the one that comes after it for those who asked meanwhile. */
-  #running: Promise<void> | null = null
-  #next: Promise<void> | null = null
-  #cancelPoll = () => {}
-  #isClosed = false
+  readonly #refresher: Refresher
 
   constructor(options: DatabaseArmoryOptions) {
     this.#options = options
+    this.#refresher = new Refresher({
+      load: () => this.#tryLoad(),
+      everyMs: REFRESH_MS,
+      clock: options.clock,
+    })
   }
 
   async start(): Promise<void> {
     await this.#load()
-    this.#pollLater()
+    this.#refresher.start()
   }
 
   async where(host: ArmoryHost): Promise<Whereabouts> {
@@ -57,44 +57,22 @@ class EntriesArmory implements DatabaseArmory {
     return { place: place ?? this.#options.defaultPlace, isKnown: place !== null }
   }
 
-  /** One at a time. What runs already may have read before the caller's change, so that the caller waits for the one behind it. */
   refresh(): Promise<void> {
-    if (this.#running === null) return this.#run()
-    this.#next ??= this.#running.then(() => {
-      this.#next = null
-      return this.#run()
-    })
-    return this.#next
+    return this.#refresher.refresh()
   }
 
   close(): void {
-    this.#isClosed = true
-    this.#cancelPoll()
-  }
-
-  #run(): Promise<void> {
-    const running = this.#tryLoad().finally(() => {
-      this.#running = null
-    })
-    this.#running = running
-    return running
-  }
-
-  #pollLater(): void {
-    if (this.#isClosed) return
-    const { clock, refreshMs = REFRESH_MS } = this.#options
-    this.#cancelPoll = clock.schedule(refreshMs, () => void this.refresh().then(() => this.#pollLater()))
+    void this.#refresher.stop()
   }
 
   async #tryLoad(): Promise<void> {
-    if (this.#isClosed) return
     try {
       await this.#load()
       if (this.#hasFailed) this.#options.log.info({}, 'armory entries can be read again')
       this.#hasFailed = false
     } catch (thrown) {
       const { code, message } = toDragonflyError(thrown)
-      if (!this.#hasFailed && !this.#isClosed)
+      if (!this.#hasFailed && !this.#refresher.isStopped)
         this.#options.log.error(
           { code, reason: message },
           'armory entries cannot be read, the last good state stays in use',

@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/clock.ts'
 import { toDragonflyError } from '../../core/error.ts'
 import type { Log } from '../../ops/log.ts'
-import type { Origin, OriginHeaders } from '../../origin/origin.ts'
+import type { Origin } from '../../origin/origin.ts'
 import type { HostPlace } from '../../wire/manager-api.ts'
 import type { Armory, ArmoryHost, Whereabouts } from './armory.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
@@ -11,7 +11,6 @@ import { compileUrlTemplate, type UrlTemplate } from './url-template.ts'
 export type HttpArmoryOptions = {
   /** With `{hostName}` and `{address}`. */
   readonly urlTemplate: string
-  readonly headers?: OriginHeaders
   readonly origin: Origin
   readonly defaultPlace: HostPlace
   readonly clock: Clock
@@ -52,9 +51,9 @@ class HttpArmory implements Armory {
   readonly #closing = new AbortController()
 
   constructor(options: HttpArmoryOptions) {
-    const { origin, clock, headers = [], failuresMax = FAILURES_MAX, restMs = REST_MS } = options
+    const { origin, clock, failuresMax = FAILURES_MAX, restMs = REST_MS } = options
     this.#options = options
-    this.#service = { origin, clock, headers, signal: this.#closing.signal }
+    this.#service = { origin, clock, signal: this.#closing.signal }
     this.#urlsOf = compileUrlTemplate(options.urlTemplate)
     this.#breaker = new CircuitBreaker(failuresMax, restMs)
   }

@@ -1,24 +1,20 @@
 import * as z from 'zod'
 import type { Clock } from '../../core/clock.ts'
 import { DragonflyError, toDragonflyError } from '../../core/error.ts'
-import { decodeUtf8, hasControlCharacter } from '../../core/text.ts'
-import type { Origin, OriginBody, OriginHeaders } from '../../origin/origin.ts'
+import { decodeUtf8 } from '../../core/text.ts'
+import type { Origin, OriginBody } from '../../origin/origin.ts'
 import { type HostPlace, hostPlace } from '../../wire/manager-api.ts'
 
 /** One question to an HTTP service that knows where hosts are: `GET`, answered with JSON, or with 404 for a host that it does not know. */
 export type PlaceService = {
   readonly origin: Origin
   readonly clock: Clock
-  /** Such as its credentials. */
-  readonly headers: OriginHeaders
   /** Ends all questions. */
   readonly signal: AbortSignal
 }
 
 /** What the service may say: the parts of a place, of which those that it leaves out are not known. Nothing else. */
-const serviceAnswer = hostPlace
-  .partial()
-  .refine(answer => !Object.values(answer).some(isSpoiled), 'control character')
+const serviceAnswer = hostPlace.partial()
 
 const ANSWER_BYTES_MAX = 16 * 1024
 
@@ -46,15 +42,11 @@ export async function askPlace(
   }
 }
 
-async function readAnswer(
-  { origin, headers }: PlaceService,
-  url: string,
-  signal: AbortSignal,
-): Promise<Uint8Array> {
+async function readAnswer({ origin }: PlaceService, url: string, signal: AbortSignal): Promise<Uint8Array> {
   const whole = { startByte: 0, endByte: null, validator: null, isRevalidation: false }
   const { body } = await origin.open({
     url,
-    headers: [['accept', 'application/json'], ...headers],
+    headers: [['accept', 'application/json']],
     ...whole,
     signal,
   })
@@ -91,8 +83,4 @@ function parseAnswer(bytes: Uint8Array): HostPlace {
 
 function notAnAnswer(what: string): DragonflyError {
   return new DragonflyError('PROTOCOL_INVALID', `the armory's answer ${what}`)
-}
-
-function isSpoiled(text: string | null | undefined): boolean {
-  return typeof text === 'string' && hasControlCharacter(text)
 }

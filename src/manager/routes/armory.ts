@@ -2,7 +2,6 @@ import * as z from 'zod'
 import { DragonflyError } from '../../core/error.ts'
 import {
   type ArmoryEntry,
-  apiError,
   armoryAdded,
   armoryAddition,
   armoryEntry,
@@ -13,10 +12,9 @@ import type { Api } from '../api.ts'
 import { problemOfEntry } from '../armory/place-table.ts'
 import type { ManagerContext } from '../context.ts'
 import { adminOnly } from '../guards.ts'
-import { nothing } from './members.ts'
+import { errorAnswers, nothing } from './answers.ts'
 
 const shape = { tags: ['armory'], security: [{ admin: [] }] }
-const errors = { '4xx': apiError, '5xx': apiError }
 const number = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 const entryPath = z.strictObject({ id: number })
 const pageQuery = z.strictObject({ after: number.default(0) })
@@ -34,7 +32,7 @@ export function addArmoryRoutes(api: Api, context: ManagerContext): void {
         ...shape,
         summary: 'Add entries, all of them or none',
         body: armoryAddition,
-        response: { 201: armoryAdded, ...errors },
+        response: { 201: armoryAdded, ...errorAnswers },
       },
     },
     async ({ body }, reply) => {
@@ -54,7 +52,7 @@ export function addArmoryRoutes(api: Api, context: ManagerContext): void {
         summary: 'Replace an entry',
         params: entryPath,
         body: armoryEntry,
-        response: { 200: storedArmoryEntry, ...errors },
+        response: { 200: storedArmoryEntry, ...errorAnswers },
       },
     },
     async ({ params: { id }, body }) => {
@@ -74,7 +72,7 @@ export function addArmoryRoutes(api: Api, context: ManagerContext): void {
         ...shape,
         summary: 'Remove an entry',
         params: entryPath,
-        response: { 204: nothing, ...errors },
+        response: { 204: nothing, ...errorAnswers },
       },
     },
     async ({ params: { id } }, reply) => {
@@ -95,7 +93,7 @@ function addListRoute(api: Api, context: ManagerContext): void {
         ...shape,
         summary: 'Entries by number, at most a thousand at a time',
         querystring: pageQuery,
-        response: { 200: armoryPage, ...errors },
+        response: { 200: armoryPage, ...errorAnswers },
       },
     },
     ({ query }) => context.armoryEntries.page(query.after),

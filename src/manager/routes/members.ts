@@ -1,28 +1,20 @@
-import * as z from 'zod'
 import { DragonflyError } from '../../core/error.ts'
 import {
-  apiError,
   type JoinAnswer,
   joinAnswer,
   joinRequest,
   type LeaseAnswer,
   type LeaseRequest,
+  LOCATED_SUPERNODES_MAX,
   leaseAnswer,
   leaseRequest,
 } from '../../wire/manager-api.ts'
 import type { Api } from '../api.ts'
-import { type ManagerContext, zoneOf } from '../context.ts'
+import { type ManagerContext, RENEWALS_PER_LEASE, zoneOf } from '../context.ts'
 import { supernodeOnly } from '../guards.ts'
 import type { Supernode } from '../supernodes.ts'
+import { errorAnswers, nothing, supernodePath } from './answers.ts'
 import { addressesOf } from './locate.ts'
-
-const RENEWALS_PER_LEASE = 3
-/** Who should fill from a parent and has none yet hears soon that there is one: until then it reads the origin. */
-const ORPHAN_RENEW_MS = 1_000
-
-export const supernodePath = z.strictObject({ id: joinRequest.shape.supernodeId })
-/** A body that is none, of status 204. */
-export const nothing = z.null().describe('nothing')
 
 /** The supernodes' own routes: join the cluster, renew the lease, leave. */
 export function addMemberRoutes(api: Api, context: ManagerContext): void {
@@ -39,7 +31,7 @@ function addJoinRoute(api: Api, { tokens, supernodes, refusals, clusterSecret, l
         summary: 'A supernode becomes a member of the cluster',
         tags: ['members'],
         body: joinRequest,
-        response: { 200: joinAnswer, '4xx': apiError, '5xx': apiError },
+        response: { 200: joinAnswer, ...errorAnswers },
       },
     },
     async ({ body, ip }): Promise<JoinAnswer> => {
@@ -66,12 +58,11 @@ function addLeaseRoute(api: Api, context: ManagerContext): void {
         security: [{ supernode: [] }],
         params: supernodePath,
         body: leaseRequest,
-        response: { 200: leaseAnswer, '4xx': apiError, '5xx': apiError },
+        response: { 200: leaseAnswer, ...errorAnswers },
       },
     },
     async ({ params, body, ip }): Promise<LeaseAnswer> => {
       const { leaseMs } = policy
-      const usualMs = leaseMs / RENEWALS_PER_LEASE
       const place = await placeOf(body, ip, context)
       const terms = { leaseMs, zone: zoneOf(place, policy) }
       const renewed = await supernodes.renew(params.id, { ...body, place }, terms)
@@ -82,15 +73,13 @@ function addLeaseRoute(api: Api, context: ManagerContext): void {
           'supernode is there',
         )
       await membership.renewed(renewed)
-      const parents = parentsOf(renewed, context)
-      const isOrphan = parents?.length === 0
       return {
         leaseMs,
-        renewMs: Math.floor(isOrphan ? Math.min(ORPHAN_RENEW_MS, usualMs) : usualMs),
+        renewMs: Math.floor(leaseMs / RENEWALS_PER_LEASE),
         isDraining: renewed.isDraining,
         place,
         zone: terms.zone,
-        parents: parents ?? [],
+        parents: parentsOf(renewed, context),
       }
     },
   )
@@ -107,7 +96,7 @@ function addLeaveRoute(api: Api, context: ManagerContext): void {
         tags: ['members'],
         security: [{ supernode: [] }],
         params: supernodePath,
-        response: { 204: nothing, '4xx': apiError, '5xx': apiError },
+        response: { 204: nothing, ...errorAnswers },
       },
     },
     async ({ params }, reply) => {
@@ -124,14 +113,12 @@ async function placeOf({ hostName, control, pieces }: LeaseRequest, ip: string, 
   return (await armory.where({ hostName, addresses })).place
 }
 
-/** Null in the root zone itself, and where there is none. */
-function parentsOf(
-  { zone }: Supernode,
-  { membership, policy }: ManagerContext,
-): LeaseAnswer['parents'] | null {
-  if (policy.rootZone === null || zone === policy.rootZone) return null
+/** None in the root zone itself, and where no zone is that. */
+function parentsOf({ zone }: Supernode, { membership, policy }: ManagerContext): LeaseAnswer['parents'] {
+  if (policy.rootZone === null || zone === policy.rootZone) return []
   return membership
     .active()
     .filter(other => other.zone === policy.rootZone)
+    .slice(0, LOCATED_SUPERNODES_MAX)
     .map(({ id, control }) => ({ id, control }))
 }

@@ -1,8 +1,9 @@
 import { VERSION } from '../../ops/version.ts'
-import { apiError, type Overview, overview } from '../../wire/manager-api.ts'
+import { type Overview, overview } from '../../wire/manager-api.ts'
 import type { Api } from '../api.ts'
 import type { ManagerContext } from '../context.ts'
 import { adminOnly } from '../guards.ts'
+import { errorAnswers } from './answers.ts'
 
 /** The cluster in numbers. */
 export function addOverviewRoute(api: Api, context: ManagerContext): void {
@@ -14,7 +15,7 @@ export function addOverviewRoute(api: Api, context: ManagerContext): void {
         summary: 'The cluster in numbers',
         tags: ['overview'],
         security: [{ admin: [] }],
-        response: { 200: overview, '4xx': apiError, '5xx': apiError },
+        response: { 200: overview, ...errorAnswers },
       },
     },
     async (): Promise<Overview> => {

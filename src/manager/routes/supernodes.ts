@@ -1,13 +1,12 @@
 import { DragonflyError } from '../../core/error.ts'
-import { apiError, drainRequest, type SupernodeView, supernodeList } from '../../wire/manager-api.ts'
+import { drainRequest, type SupernodeView, supernodeList } from '../../wire/manager-api.ts'
 import type { Api } from '../api.ts'
 import type { ManagerContext } from '../context.ts'
 import { adminOnly } from '../guards.ts'
 import type { Supernode } from '../supernodes.ts'
-import { nothing, supernodePath } from './members.ts'
+import { errorAnswers, nothing, supernodePath } from './answers.ts'
 
 const shape = { tags: ['supernodes'], security: [{ admin: [] }] }
-const errors = { '4xx': apiError, '5xx': apiError }
 
 /** The operator's view of the supernodes: list, drain, remove. */
 export function addSupernodeRoutes(api: Api, context: ManagerContext): void {
@@ -20,7 +19,7 @@ export function addSupernodeRoutes(api: Api, context: ManagerContext): void {
       schema: {
         ...shape,
         summary: 'All supernodes that had a lease',
-        response: { 200: supernodeList, ...errors },
+        response: { 200: supernodeList, ...errorAnswers },
       },
     },
     async () => {
@@ -37,7 +36,7 @@ export function addSupernodeRoutes(api: Api, context: ManagerContext): void {
         summary: 'A supernode finishes what it has and takes nothing new, or takes new things again',
         params: supernodePath,
         body: drainRequest,
-        response: { 204: nothing, ...errors },
+        response: { 204: nothing, ...errorAnswers },
       },
     },
     async ({ params: { id }, body: { isDraining } }, reply) => {
@@ -55,7 +54,7 @@ export function addSupernodeRoutes(api: Api, context: ManagerContext): void {
         ...shape,
         summary: 'A supernode is no member any more; its credential is void',
         params: supernodePath,
-        response: { 204: nothing, ...errors },
+        response: { 204: nothing, ...errorAnswers },
       },
     },
     async ({ params: { id } }, reply) => {

@@ -1,13 +1,12 @@
 import * as z from 'zod'
 import { DragonflyError } from '../../core/error.ts'
-import { apiError, tokenAnswer, tokenList, tokenRequest } from '../../wire/manager-api.ts'
+import { tokenAnswer, tokenList, tokenRequest } from '../../wire/manager-api.ts'
 import type { Api } from '../api.ts'
 import type { ManagerContext } from '../context.ts'
 import { adminOnly } from '../guards.ts'
-import { nothing } from './members.ts'
+import { errorAnswers, nothing } from './answers.ts'
 
 const shape = { tags: ['tokens'], security: [{ admin: [] }] }
-const errors = { '4xx': apiError, '5xx': apiError }
 const tokenPath = z.strictObject({ id: z.string().regex(/^[0-9a-f]{16}$/) })
 
 /** Make, list and revoke tokens; the command `manager token` does the same on the database itself. */
@@ -21,7 +20,7 @@ export function addTokenRoutes(api: Api, context: ManagerContext): void {
       schema: {
         ...shape,
         summary: 'Tokens, the newest first, without their secrets',
-        response: { 200: tokenList, ...errors },
+        response: { 200: tokenList, ...errorAnswers },
       },
     },
     async () => ({ tokens: await tokens.list() }),
@@ -34,7 +33,7 @@ export function addTokenRoutes(api: Api, context: ManagerContext): void {
         ...shape,
         summary: 'Make a token; it is told this once',
         body: tokenRequest,
-        response: { 201: tokenAnswer, ...errors },
+        response: { 201: tokenAnswer, ...errorAnswers },
       },
     },
     async ({ body }, reply) => {
@@ -51,7 +50,7 @@ export function addTokenRoutes(api: Api, context: ManagerContext): void {
         ...shape,
         summary: 'Nobody joins or administers with the token any more; who joined with it stays a member',
         params: tokenPath,
-        response: { 204: nothing, ...errors },
+        response: { 204: nothing, ...errorAnswers },
       },
     },
     async ({ params: { id } }, reply) => {

@@ -35,10 +35,10 @@ describe('a file of 5 GiB', () => {
     directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-huge-'))
     home = path.join(directory, 'home')
     origin = await startOriginServer()
-    supernode = startCli('supernode', [
-      ...['--home-dir', path.join(directory, 'supernode'), '--listen-ip', '127.0.0.1'],
-      ...['--port', '0', '--download-port', '0'],
-    ])
+    const flags = ['--home-dir', path.join(directory, 'supernode'), '--listen-ip', '127.0.0.1']
+    supernode = startCli('supernode', [...flags, '--port', '0', '--download-port', '0'], {
+      patienceMs: PATIENCE_MS,
+    })
   })
   after(async () => {
     await stopResident(home)

@@ -9,6 +9,7 @@ export const ENTRIES: readonly string[] = [
   'src/cli/dfget.ts',
   'src/cli/supernode.ts',
   'src/cli/manager.ts',
+  'src/cli/dfdaemon.ts',
   'src/cli/dragonfly.ts',
 ]
 

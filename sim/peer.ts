@@ -1,7 +1,7 @@
 import { type ErrorCode, isErrorCode } from '../src/core/error.ts'
 import { Backoff } from '../src/peer/backoff.ts'
-import type { TaskRequest } from '../src/peer/engine.ts'
 import { announceMessage, digestsIn, originShareIn, reportMessage, versionIn } from '../src/peer/translate.ts'
+import type { Reader } from '../src/transfer/reader.ts'
 import { isEmptyReport } from '../src/transfer/report-batch.ts'
 import { decodeSupernodeMessage, type SupernodeMessage } from '../src/wire/control.ts'
 import { SimDesk } from './desk.ts'
@@ -200,6 +200,7 @@ export class SimPeer {
       disk: this.disk,
       down: this.down,
       hasSupernode: true,
+      reader: this.#reader,
       expectedValue: piece => this.#expected[piece] ?? 0,
       announce: () => this.#announce(),
       fetch: (piece, source) => this.#fetches.start(piece, source),
@@ -304,14 +305,14 @@ export class SimPeer {
   }
 
   /** A reader needs the next quarter first. */
-  get #request(): TaskRequest {
+  get #reader(): Reader | null {
     const { isStreaming } = this.#world.scenario
-    const lookAhead = isStreaming ? Math.ceil(this.#world.pieceCount / 4) : undefined
-    return { ...REQUEST, lookAhead, isSeedOnly: this.plan.isSeedOnly }
+    return isStreaming ? { lookAhead: Math.ceil(this.#world.pieceCount / 4), fromByte: 0 } : null
   }
 
   #announce(): void {
-    if (this.run) this.#channel?.send(announceMessage(this.#request, this.run.machine))
+    const request = { ...REQUEST, isSeedOnly: this.plan.isSeedOnly }
+    if (this.run) this.#channel?.send(announceMessage(request, this.run.machine))
   }
 
   #receive(message: SupernodeMessage): void {

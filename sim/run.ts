@@ -6,6 +6,7 @@ import type { Random } from '../src/core/random.ts'
 import { Download } from '../src/transfer/download.ts'
 import { DEFAULT_LIMITS } from '../src/transfer/download-options.ts'
 import type { DownloadEffect, DownloadEvent } from '../src/transfer/events.ts'
+import type { Reader } from '../src/transfer/reader.ts'
 import { digestOfValue, type SimDisk } from './disk.ts'
 import type { EventQueue } from './event-queue.ts'
 import type { Link } from './network.ts'
@@ -22,6 +23,7 @@ type RunHost = {
   readonly disk: SimDisk
   readonly down: Link
   readonly hasSupernode: boolean
+  readonly reader: Reader | null
   /** Digests that the supernode has vouched for; 0 is unknown. */
   expectedValue(piece: number): number
   announce(): void
@@ -49,13 +51,13 @@ export class SimRun {
 
   constructor(host: RunHost) {
     this.#host = host
-    const { clock, disk, hasSupernode, random } = host
+    const { clock, disk, hasSupernode, reader, random } = host
     const stored = disk.version && {
       version: disk.version,
       held: copyOf(disk.journal),
       knownDigests: [...disk.journal.members()],
     }
-    this.machine = new Download({ hasSupernode, limits: DEFAULT_LIMITS, random, stored }, clock.now())
+    this.machine = new Download({ hasSupernode, reader, limits: DEFAULT_LIMITS, random, stored }, clock.now())
   }
 
   begin(): void {

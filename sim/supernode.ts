@@ -3,7 +3,7 @@ import type { Version } from '../src/core/version.ts'
 import { heldOf } from '../src/supernode/holding-claim.ts'
 import { layoutMessage, packDigests } from '../src/supernode/layout-message.ts'
 import { ORIGIN_READERS, OriginRanks } from '../src/supernode/origin-ranks.ts'
-import { readReport } from '../src/supernode/read-report.ts'
+import { readerOf, readReport } from '../src/supernode/read-report.ts'
 import { SEED_HOST, Session } from '../src/supernode/session.ts'
 import { STATUS_EVERY_TICKS, TICK_MS } from '../src/supernode/swarm-task.ts'
 import { type HostId, Hosts } from '../src/swarm/hosts.ts'
@@ -123,7 +123,7 @@ export class SimSupernode {
     if (host === undefined || !session) return
     if (message.type === 'announce') this.#announce(session, message)
     else if (message.type === 'report') {
-      const report = readReport(message)
+      const report = readReport(message, this.#world.origin.layout.pieceLength)
       this.#world.watch.onReport(this, host, report)
       this.#swarm?.report(host, report, this.clock.now())
       this.#flushSoon()
@@ -186,6 +186,7 @@ export class SimSupernode {
       disk: this.disk,
       down: this.down,
       hasSupernode: false,
+      reader: null,
       expectedValue: piece => values.get(piece) ?? 0,
       announce: () => {},
       fetch: () => {},
@@ -273,7 +274,7 @@ export class SimSupernode {
     this.#world.watch.onJoined(this, session.host)
     swarm.join(session.host, held.members(), this.clock.now(), {
       zone: this.#zones.numberOf(session.hello.zone),
-      lookAhead: message.lookAhead ?? 0,
+      reader: readerOf(message, version.layout.pieceLength),
       isSeedOnly: message.isSeedOnly ?? false,
     })
     this.#flushSoon()

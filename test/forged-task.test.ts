@@ -152,6 +152,8 @@ describe('a supernode under attack', () => {
       released: [5],
       slow: [2 ** 31],
       fromOrigin: [2 ** 40],
+      lookAhead: 2 ** 40,
+      readFrom: 2 ** 50,
     })
     peer.send({ type: 'leave', taskId })
     peer.send({ type: 'leave', taskId: taskIdFor({ url: 'http://unknown.test/' }) })

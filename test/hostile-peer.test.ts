@@ -60,7 +60,16 @@ async function assertService(peers?: readonly Peer[]): Promise<void> {
 }
 
 function reportOf(changes: Partial<PeerMessages['report']>): PeerMessages['report'] {
-  const empty = { done: [], failed: [], codes: [], released: [], slow: [], fromOrigin: [] }
+  const empty = {
+    done: [],
+    failed: [],
+    codes: [],
+    released: [],
+    slow: [],
+    fromOrigin: [],
+    lookAhead: null,
+    readFrom: null,
+  }
   return { type: 'report', taskId: taskIdFor({ url: file.url }), ...empty, ...changes }
 }
 

@@ -108,6 +108,7 @@ describe('supernode --record', () => {
       'held',
       'bitmap',
       'lookAhead',
+      'readFrom',
       'isSeedOnly',
     ]
     const lists = ['done', 'failed', 'released', 'slow', 'fromOrigin', 'null', 'true', 'false', 'seal']

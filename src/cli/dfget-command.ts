@@ -13,6 +13,7 @@ import { peerArguments } from './dfget-flags.ts'
 import type { EffectiveSettings } from './dfget-layers.ts'
 import type { DfgetSettings } from './dfget-settings.ts'
 import { checkUrl, nameFrom, STDOUT, targetPath } from './download-target.ts'
+import type { PeerStart } from './peer-process.ts'
 import { persist } from './persistence.ts'
 import { silentView } from './progress.ts'
 
@@ -25,7 +26,7 @@ export type Plan = {
   /** Managing nodes to ask, where nobody named supernodes; null where none is wanted. */
   readonly managers: readonly string[] | null
   readonly shownLog: ShownLog | null
-  readonly peerArguments: readonly string[]
+  readonly peerStart: PeerStart
   /** A download without view of its own, for one URL and an absolute output. */
   commandFor(url: string, output: string): DownloadCommand
 }
@@ -59,10 +60,14 @@ async function askedOutput({ settings, commandFor }: Plan, url: string, signal: 
   return persist({ tries: settings.tries, signal }, () => outputFromOrigin(request, signal))
 }
 
-/** @throws DragonflyError USAGE, CONFIG_INVALID, HOME_UNUSABLE */
+/**
+ * @param program the file of dfget
+ * @throws DragonflyError USAGE, CONFIG_INVALID, HOME_UNUSABLE
+ */
 export async function compilePlan(
   { settings, sources }: EffectiveSettings,
   signal: AbortSignal,
+  program: string = process.argv[1],
 ): Promise<Plan> {
   const supernodes = supernodesOf({ settings, sources })
   const shared = await sharedRequest(settings, supernodes)
@@ -79,13 +84,13 @@ export async function compilePlan(
     if (!settings.console) return null
     return { file: settings.logPath ?? home.logFile, target: isReserved ? process.stderr : process.stdout }
   }
-  const told = peerArguments(settings, sources)
+  const peerStart = { program, flags: peerArguments(settings, sources) }
   return {
     settings,
     home,
     ...supernodes,
     shownLog: shownLog(json || quiet),
-    peerArguments: told,
+    peerStart,
     commandFor: (url, output) => ({
       request: {
         ...shared,
@@ -101,7 +106,7 @@ export async function compilePlan(
       mayReplace: true,
       isContinued: settings.continue,
       home,
-      peerArguments: told,
+      peerStart,
       view: silentView,
       shownLog: shownLog(json || quiet || output === STDOUT),
       tries,

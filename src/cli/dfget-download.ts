@@ -5,7 +5,7 @@ import type { DownloadRequest, RunResult } from '../wire/local.ts'
 import { STDOUT } from './download-target.ts'
 import { followLog } from './log-follower.ts'
 import { lastEvent } from './peer-answer.ts'
-import { askStartedPeer } from './peer-process.ts'
+import { askStartedPeer, type PeerStart } from './peer-process.ts'
 import { type Patience, persist } from './persistence.ts'
 import type { ProgressView } from './progress.ts'
 import { prepareOutput, publish } from './publish.ts'
@@ -21,8 +21,7 @@ export type DownloadCommand = Patience & {
   /** Whether an output that is complete already is left as it is. */
   readonly isContinued: boolean
   readonly home: Home
-  /** For the resident peer, if it has to be started. */
-  readonly peerArguments: readonly string[]
+  readonly peerStart: PeerStart
   readonly view: ProgressView
   readonly shownLog: ShownLog | null
 }
@@ -72,7 +71,7 @@ async function downloadOnce(command: DownloadCommand): Promise<Outcome> {
   const { output, view, signal } = command
   const startedAt = systemClock.now()
   const ask = { method: 'POST', path: '/downloads', body: command.request, signal }
-  const answer = await askStartedPeer(command.home, command.peerArguments, ask)
+  const answer = await askStartedPeer(command.home, command.peerStart, ask)
   try {
     const result = await lastEvent(answer, ({ progress }) => view.update(progress))
     const isKept = command.isContinued && (await hasSameContent([result.path, output], signal))

@@ -33,14 +33,15 @@ export function flagsOf(command: Command): Layers['flags'] {
   return flags
 }
 
+const DFGET_SWITCHES: ReadonlySet<string> = new Set(
+  SETTING_NAMES.filter(name => ROWS[name].isSwitch).map(name => new Option(ROWS[name].flags).name()),
+)
+
 /** `--flag=true` and `--flag=false` of switches, as Go's flags are written, in commander's words. */
-export function plainSwitches(argv: readonly string[]): string[] {
-  const switches = new Set(
-    SETTING_NAMES.filter(name => ROWS[name].isSwitch).map(name => new Option(ROWS[name].flags).name()),
-  )
+export function plainSwitches(argv: readonly string[], switches = DFGET_SWITCHES): string[] {
   const end = argv.indexOf('--')
   return argv.map((word, index) => {
-    const [, name, said] = /^--([a-z-]+)=(true|false)$/.exec(word) ?? []
+    const [, name, said] = /^--([A-Za-z-]+)=(true|false)$/.exec(word) ?? []
     if (name === undefined || !switches.has(name) || (end >= 0 && index > end)) return word
     return said === 'true' ? `--${name}` : `--no-${name}`
   })

@@ -52,8 +52,8 @@ export async function downloadList(effective: EffectiveSettings, signal: AbortSi
 }
 
 /** A peer that cannot be started is one failure, and not one of each line. */
-async function startFirst({ home, peerArguments }: Plan, signal: AbortSignal): Promise<void> {
-  const answer = await askStartedPeer(home, peerArguments, { method: 'GET', path: '/status', signal })
+async function startFirst({ home, peerStart }: Plan, signal: AbortSignal): Promise<void> {
+  const answer = await askStartedPeer(home, peerStart, { method: 'GET', path: '/status', signal })
   answer.resume()
 }
 

@@ -33,7 +33,7 @@ export async function describePeer(settings: DfgetSettings): Promise<string> {
 }
 
 /** Resolves when the peer is gone, so that what comes next finds the home free. That there was none is no failure. */
-export async function stopPeer(settings: DfgetSettings): Promise<string> {
+export async function stopPeer(settings: Pick<DfgetSettings, 'workHome'>): Promise<string> {
   const home = await openHome(settings.workHome)
   const status = await questionPeer<PeerStatus>(home, { method: 'GET', path: '/status' })
   if (status === null) return `${noPeer(home).message}\n`

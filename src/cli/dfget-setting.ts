@@ -94,7 +94,7 @@ export function toggle(flags: string, about: string, how: Scope = {}): Setting<b
 }
 
 /** As Go's flags take it. */
-function parseSwitch(text: string): boolean {
+export function parseSwitch(text: string): boolean {
   if (/^(?:true|t|1)$/i.test(text)) return true
   if (/^(?:false|f|0)$/i.test(text)) return false
   throw new DragonflyError('USAGE', `"${text}" is neither true nor false`)

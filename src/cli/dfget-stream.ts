@@ -24,7 +24,7 @@ async function streamOnce(command: DownloadCommand, passage: Passage): Promise<R
   const { signal } = command
   const startedAt = systemClock.now()
   const ask = { method: 'POST', path: '/downloads', body: command.request, signal }
-  const answer = await askStartedPeer(command.home, command.peerArguments, ask)
+  const answer = await askStartedPeer(command.home, command.peerStart, ask)
   const ended = Promise.withResolvers<never>()
   const fail = (thrown: unknown) => ended.reject(thrown)
   const onAbort = () => fail(signal.reason)

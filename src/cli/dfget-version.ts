@@ -4,13 +4,13 @@ import { VERSION } from '../ops/version.ts'
 declare const BUILD_COMMIT: string | undefined
 declare const BUILD_DATE: string | undefined
 
-/** The five lines of `dfget version`. */
-export function versionLines(): string {
+/** What `dfget version` and `dfdaemon version` say. */
+export function versionLines(command: string): string {
   const commit = typeof BUILD_COMMIT === 'string' ? BUILD_COMMIT : 'unknown'
   const date = typeof BUILD_DATE === 'string' ? BUILD_DATE : 'unknown'
   const arch = { x64: 'amd64', ia32: '386' }[process.arch as string] ?? process.arch
   return [
-    `dfget version  ${VERSION}`,
+    `${command} version  ${VERSION}`,
     `  Git commit:     ${commit}`,
     `  Build date:     ${date}`,
     `  Node version:   ${process.version}`,

@@ -62,7 +62,7 @@ command
   .description('print the version, and what it was built from')
   .action(async () => {
     const { versionLines } = await import('./dfget-version.ts')
-    process.stdout.write(versionLines())
+    process.stdout.write(versionLines('dfget'))
   })
 command
   .command('completion')

@@ -34,7 +34,7 @@ function withCommands(command: Command): readonly Command[] {
 }
 
 /** Commander repeats what it refuses, and that may be a secret: the value of a flag, also of one that nobody knows, or a word too many. */
-function withoutValues(text: string): string {
+export function withoutValues(text: string): string {
   return text
     .replace(/^(error: option '[^']*') argument '.*' is invalid\. /s, '$1: ')
     .replace(/^(error: unknown option '(?:-[^-']|--[^'=]*)).*'/s, "$1'")

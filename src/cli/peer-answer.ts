@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import { createInterface } from 'node:readline'
 import { DragonflyError, isErrorCode } from '../core/error.ts'
 import type { LocalEvent, RunResult } from '../wire/local.ts'
 
@@ -13,31 +12,49 @@ export async function lastEvent(
   answer: IncomingMessage,
   onProgress: (event: ProgressEvent) => void,
 ): Promise<RunResult> {
-  const broken = new Promise<never>((_, reject) => {
-    answer.once('error', cause =>
-      reject(new DragonflyError('PEER_LOST', 'the resident peer broke off', { cause })),
-    )
-  })
-  return Promise.race([broken, readEvents(answer, onProgress)])
+  const events = eventsOf(answer)
+  for (;;) {
+    const { done, value } = await events.next()
+    if (done) return value
+    onProgress(value)
+  }
 }
 
-async function readEvents(
-  answer: IncomingMessage,
-  onProgress: (event: ProgressEvent) => void,
-): Promise<RunResult> {
+/**
+ * What the resident peer says of a download, and at the end what came of it. The connection stays as it is, since its end gives the
+ * download up.
+ * @throws DragonflyError why the download failed, or PEER_LOST
+ */
+export async function* eventsOf(answer: IncomingMessage): AsyncGenerator<ProgressEvent, RunResult> {
+  // The iteration hears of a failure while it lasts; after the last event the connection may break without consequence.
+  answer.on('error', () => {})
   let refusal = ''
-  for await (const line of createInterface({ input: answer, crlfDelay: Number.POSITIVE_INFINITY })) {
+  for await (const line of linesOf(answer)) {
     if (answer.statusCode !== 200) {
       refusal += line
       continue
     }
     const event = parseSaid(line) as LocalEvent
-    if (event.event === 'progress') onProgress(event)
+    if (event.event === 'progress') yield event
     else if (event.event === 'complete') return event.result
     else throw new DragonflyError(event.code, event.message)
   }
   if (refusal === '') throw new DragonflyError('PEER_LOST', 'the resident peer ended during the download')
   throw refusalOf(parseSaid(refusal))
+}
+
+async function* linesOf(answer: IncomingMessage): AsyncGenerator<string> {
+  let rest = ''
+  try {
+    for await (const part of answer.setEncoding('utf8').iterator({ destroyOnReturn: false })) {
+      const lines = `${rest}${part}`.split('\n')
+      rest = lines.pop() as string
+      yield* lines
+    }
+  } catch (cause) {
+    throw new DragonflyError('PEER_LOST', 'the resident peer broke off', { cause })
+  }
+  if (rest !== '') yield rest
 }
 
 /** @throws DragonflyError PEER_LOST where it is only the beginning of what was to be said */

@@ -6,7 +6,7 @@ import path from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { type Home, openHome } from '../peer/home.ts'
 import { lockStart } from '../peer/home-lock.ts'
-import { askStartedPeer } from './peer-process.ts'
+import { askStartedPeer, type PeerStart } from './peer-process.ts'
 import { questionPeer } from './peer-question.ts'
 
 const STATUS = { method: 'GET', path: '/status' }
@@ -17,14 +17,14 @@ async function scratchHome(t: TestContext): Promise<Home> {
   return openHome(directory)
 }
 
-/** Runs the script in the place of dfget. */
-async function withProgram(t: TestContext, home: Home, script: string): Promise<void> {
+/** The script in the place of dfget. */
+async function programOf(t: TestContext, home: Home, script: string): Promise<PeerStart> {
   const program = path.join(home.root, 'program.mjs')
   await writeFile(program, `import { writeSync } from 'node:fs'\n${script}`)
-  const { argv, execArgv } = process
-  process.argv = [argv[0], program]
+  const { execArgv } = process
   process.execArgv = []
-  t.after(() => Object.assign(process, { argv, execArgv }))
+  t.after(() => Object.assign(process, { execArgv }))
+  return { program, flags: [] }
 }
 
 describe('starting the resident peer', () => {
@@ -36,8 +36,8 @@ describe('starting the resident peer', () => {
   ]) {
     it(`fails with a reason where the process does: ${script}`, async t => {
       const home = await scratchHome(t)
-      await withProgram(t, home, script)
-      await assert.rejects(askStartedPeer(home, [], STATUS), {
+      const start = await programOf(t, home, script)
+      await assert.rejects(askStartedPeer(home, start, STATUS), {
         code: 'PEER_NOT_STARTED',
         message: `the resident peer did not start: ${says}`,
       })
@@ -49,7 +49,7 @@ describe('starting the resident peer', () => {
     const { execPath } = process
     process.execPath = '/nowhere/node'
     t.after(() => Object.assign(process, { execPath }))
-    await assert.rejects(askStartedPeer(home, [], STATUS), {
+    await assert.rejects(askStartedPeer(home, { program: 'dfget', flags: [] }, STATUS), {
       code: 'PEER_NOT_STARTED',
       message: /did not start: .*ENOENT/,
     })
@@ -58,15 +58,15 @@ describe('starting the resident peer', () => {
   it('is waited for until the signal, be it this command or another that starts it', async t => {
     const home = await scratchHome(t)
     const reason = new Error('interrupted')
+    const start = await programOf(t, home, 'setTimeout(() => {}, 3_000)')
     const interrupted = async () => {
       const controller = new AbortController()
-      const asked = askStartedPeer(home, [], { ...STATUS, signal: controller.signal })
+      const asked = askStartedPeer(home, start, { ...STATUS, signal: controller.signal })
       setTimeout(() => controller.abort(reason), 300)
       const startedAt = performance.now()
       await assert.rejects(asked, reason)
       assert.ok(performance.now() - startedAt < 1_000)
     }
-    await withProgram(t, home, 'setTimeout(() => {}, 3_000)')
     await interrupted()
     const unlock = await lockStart(home)
     await interrupted()

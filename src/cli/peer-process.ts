@@ -58,12 +58,11 @@ function isNobodyThere({ syscall, code }: NodeJS.ErrnoException): boolean {
   return syscall === 'connect' && (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ECONNRESET')
 }
 
+/** How the resident peer is started: the file of dfget, and flags that say how the peer runs. */
+export type PeerStart = { readonly program: string; readonly flags: readonly string[] }
+
 /** Like `askPeer`, but starts the account's peer if there is none. Of several commands that do so at once, one peer remains. */
-export async function askStartedPeer(
-  home: Home,
-  peerArguments: readonly string[],
-  ask: Ask,
-): Promise<IncomingMessage> {
+export async function askStartedPeer(home: Home, peerStart: PeerStart, ask: Ask): Promise<IncomingMessage> {
   let deadline = systemClock.now() + START_MS
   for (;;) {
     const answer = await askPeer(home, ask)
@@ -77,7 +76,7 @@ export async function askStartedPeer(
     if (systemClock.now() > deadline) {
       throw new DragonflyError('PEER_NOT_STARTED', `the resident peer of ${home.root} does not answer`)
     }
-    if (!(await startInTurn(home, peerArguments, ask.signal))) {
+    if (!(await startInTurn(home, peerStart, ask.signal))) {
       await sleep(systemClock, LOOK_AGAIN_MS, ask.signal)
     }
   }
@@ -100,11 +99,7 @@ async function untilFinished(home: Home, signal?: AbortSignal): Promise<void> {
  * Whether there is something new to ask: a peer was started here. Otherwise somebody else is about to start one, or the former is about
  * to end and holds the home still.
  */
-async function startInTurn(
-  home: Home,
-  peerArguments: readonly string[],
-  signal?: AbortSignal,
-): Promise<boolean> {
+async function startInTurn(home: Home, peerStart: PeerStart, signal?: AbortSignal): Promise<boolean> {
   const unlock = await lockStart(home).catch(thrown => {
     if (toDragonflyError(thrown).code === 'ADDRESS_IN_USE') return null
     throw thrown
@@ -114,25 +109,21 @@ async function startInTurn(
     // Whoever had the turn before may have started it since we asked.
     const present = await askPeer(home, { method: 'GET', path: '/status', signal })
     present?.resume()
-    return present !== null || (await startPeer(home, peerArguments, signal))
+    return present !== null || (await startPeer(home, peerStart, signal))
   } finally {
     await unlock()
   }
 }
 
 /** Resolves when the new process listens; false where another one holds the home. An interrupted command leaves it to start alone. */
-async function startPeer(
-  home: Home,
-  peerArguments: readonly string[],
-  signal?: AbortSignal,
-): Promise<boolean> {
+async function startPeer(home: Home, { program, flags }: PeerStart, signal?: AbortSignal): Promise<boolean> {
   const log = await open(home.logFile, 'a', 0o600).catch(cause => {
     throw new DragonflyError('HOME_UNUSABLE', `the log cannot be written: ${cause.message}`, { cause })
   })
   try {
     const child = spawn(
       process.execPath,
-      [...process.execArgv, process.argv[1], 'server', ...peerArguments, '--home', home.root],
+      [...process.execArgv, program, 'server', ...flags, '--home', home.root],
       {
         detached: true,
         stdio: ['ignore', 'ignore', log.fd, 'pipe'],

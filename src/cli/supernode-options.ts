@@ -2,7 +2,6 @@ import os from 'node:os'
 import path from 'node:path'
 import * as z from 'zod'
 import { parseRate } from '../core/rate.ts'
-import type { ProxySettings } from '../net/proxy.ts'
 import { openLog } from '../ops/log.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { systemRandom } from '../ops/system-random.ts'
@@ -10,11 +9,12 @@ import { ORIGIN_READERS } from '../supernode/origin-ranks.ts'
 import type { SupernodeOptions } from '../supernode/supernode.ts'
 import { DEFAULT_CONTROL_PORT, ORIGIN_TIMEOUTS } from './defaults.ts'
 import { parseLabel, parseProxy } from './dfget-values.ts'
+import { type OriginProxies, proxiesInForce } from './origin-proxies.ts'
 import { parsedBy, readSettingsFile } from './settings-file.ts'
 import { parseManagers, parseParents } from './supernode-cluster.ts'
 
 /** What flags and file may say; a flag wins over the file, the file over the default. */
-export type SupernodeSettings = {
+export type SupernodeSettings = OriginProxies & {
   port?: number
   downloadPort?: number
   homeDir?: string
@@ -24,9 +24,6 @@ export type SupernodeSettings = {
   uploadSlots?: number
   originReaders?: number
   record?: string
-  httpProxy?: string
-  httpsProxy?: string
-  proxyExcept?: readonly string[]
   manager?: readonly string[]
   join?: string
   joinFile?: string
@@ -81,25 +78,11 @@ export function compileSupernodeOptions(settings: SupernodeSettings): SupernodeO
     uploadSlots: settings.uploadSlots ?? null,
     originReaders: settings.originReaders ?? ORIGIN_READERS,
     originTimeouts: ORIGIN_TIMEOUTS,
-    proxies: proxiesOf(settings, process.env),
+    proxies: proxiesInForce(settings, process.env),
     freshMs: FRESH_MS,
     recordFile: settings.record === undefined ? null : path.resolve(settings.record),
     clock: systemClock,
     random: systemRandom,
     log: openLog(path.join(homeDir, 'logs', 'supernode.log')),
   })
-}
-
-/** Each from the settings, else from the environment, where `HTTP_PROXY` does not count, as in curl: in a CGI a client can set it. */
-function proxiesOf(settings: SupernodeSettings, environment: NodeJS.ProcessEnv): ProxySettings {
-  const fromEnvironment = (...names: string[]) => {
-    const text = names.map(name => environment[name]).find(Boolean)
-    return text === undefined ? null : parseProxy(text).href
-  }
-  const except = environment.no_proxy || environment.NO_PROXY || ''
-  return {
-    http: settings.httpProxy ?? fromEnvironment('http_proxy'),
-    https: settings.httpsProxy ?? fromEnvironment('https_proxy', 'HTTPS_PROXY'),
-    except: settings.proxyExcept ?? except.split(',').map(entry => entry.trim()),
-  }
 }

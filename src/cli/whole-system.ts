@@ -5,6 +5,9 @@ import { DragonflyError } from '../core/error.ts'
 import { formatHostPort } from '../core/host-port.ts'
 import { Manager } from '../manager/manager.ts'
 import { Supernode } from '../supernode/supernode.ts'
+import { startDfdaemon } from './dfdaemon-service.ts'
+import { gatherSettings } from './dfdaemon-settings.ts'
+import { stopPeer } from './dfget-server-control.ts'
 import { compileManagerOptions } from './manager-options.ts'
 import { compileSupernodeOptions } from './supernode-options.ts'
 
@@ -16,11 +19,13 @@ export type WholeSystemOptions = {
   readonly managerPort?: number
   readonly port?: number
   readonly downloadPort?: number
+  readonly dfdaemonPort?: number
 }
 
 type WholeSystem = {
   readonly manager: Manager
   readonly supernode: Supernode
+  readonly dfdaemonUrl: string
   readonly homeDir: string
   readonly armory: string
   /** Each part ends in an orderly way, the last first. */
@@ -30,8 +35,11 @@ type WholeSystem = {
 /** The supernode joins before this time is over, or never. */
 const TOKEN_LIFETIME_MS = 60_000
 
-/** @throws DragonflyError ADDRESS_IN_USE, DISK_ERROR, and what else its parts throw; then none of them runs */
-export async function startWholeSystem(options: WholeSystemOptions): Promise<WholeSystem> {
+/**
+ * @param dfget the file of that command
+ * @throws DragonflyError ADDRESS_IN_USE, DISK_ERROR, and what else its parts throw; then none of them runs
+ */
+export async function startWholeSystem(options: WholeSystemOptions, dfget: string): Promise<WholeSystem> {
   const homeDir = path.resolve(options.homeDir ?? path.join(os.homedir(), '.dragonfly'))
   const armory = await knowThisMachine(path.join(homeDir, 'manager'))
   const managerOptions = compileManagerOptions({
@@ -41,17 +49,43 @@ export async function startWholeSystem(options: WholeSystemOptions): Promise<Who
   })
   const { port } = managerOptions
   const advertise = port === 0 ? null : `http://${formatHostPort({ host: ownAddress(), port })}`
-  const manager = await Manager.start({ ...managerOptions, advertise })
+  const started: { stop(): Promise<void> }[] = []
+  const stop = async () => {
+    for (const part of started.toReversed()) await part.stop()
+  }
   try {
+    const manager = await Manager.start({ ...managerOptions, advertise })
+    started.push(manager)
     const supernode = await startSupernode(manager, { ...options, homeDir })
-    const stop = async () => {
-      await supernode.stop()
-      await manager.stop()
-    }
-    return { manager, supernode, homeDir, armory, stop }
+    started.push(supernode)
+    const dfdaemon = await startOwnDfdaemon(supernode, { ...options, homeDir, dfget })
+    started.push(dfdaemon)
+    return { manager, supernode, dfdaemonUrl: dfdaemon.url, homeDir, armory, stop }
   } catch (thrown) {
-    await manager.stop()
+    await stop()
     throw thrown
+  }
+}
+
+/** With a resident peer of its own, which ends with it. Its other settings are those of the environment. */
+async function startOwnDfdaemon(
+  supernode: Supernode,
+  { homeDir, dfdaemonPort, dfget }: WholeSystemOptions & { readonly homeDir: string; readonly dfget: string },
+): Promise<{ url: string; stop(): Promise<void> }> {
+  const workHome = path.join(homeDir, 'dfdaemon')
+  const own = {
+    ...(dfdaemonPort === undefined ? {} : { port: dfdaemonPort }),
+    supernodes: [`127.0.0.1:${supernode.port}`],
+    workHome,
+  }
+  const settings = await gatherSettings(own, { environment: process.env, named: '' })
+  const { url, stop } = await startDfdaemon(settings, { environment: process.env, args: [], dfget })
+  return {
+    url,
+    async stop() {
+      await stop()
+      await stopPeer({ workHome })
+    },
   }
 }
 

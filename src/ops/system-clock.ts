@@ -26,3 +26,8 @@ export function calendarTime(wallMs: number): string {
   const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-')
   return `${day} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(':')}`
 }
+
+/** For libraries that take dates. */
+export function dateOf(wallMs: number): Date {
+  return new Date(wallMs)
+}

@@ -15,8 +15,9 @@ import { systemClock } from '../ops/system-clock.ts'
 import { peerPlaces } from '../store/places.ts'
 import { openTaskStore, type TaskStore } from '../store/task-store.ts'
 import type { SupernodeMessages } from '../wire/control.ts'
-import { DownloadRun, type RunObserver } from './download-run.ts'
+import { DownloadRun } from './download-run.ts'
 import { type Engine, openEngine } from './engine.ts'
+import type { RunObserver } from './run-options.ts'
 import type { TaskLinkHandler } from './task-link.ts'
 
 const MIB = 1024 * 1024

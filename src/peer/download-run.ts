@@ -10,12 +10,16 @@ import type { Version } from '../core/version.ts'
 import type { TaskFile } from '../store/task-file.ts'
 import { Download } from '../transfer/download.ts'
 import type { DownloadEffect, DownloadEvent } from '../transfer/events.ts'
+import type { Reader } from '../transfer/reader.ts'
 import { isEmptyReport } from '../transfer/report-batch.ts'
 import type { RunResult, RunSnapshot } from '../wire/local.ts'
+import { ContentHash } from './content-hash.ts'
 import type { Engine, TaskRequest } from './engine.ts'
 import { OriginReader, type OriginReaderHost } from './origin-reader.ts'
 import { PieceFetcher, type PieceFetcherHost } from './piece-fetcher.ts'
 import { RunJournal } from './run-journal.ts'
+import type { RunObserver, RunOptions } from './run-options.ts'
+import { RunReaders } from './run-readers.ts'
 import { resultOf, snapshotOf } from './run-report.ts'
 import { verifyContent } from './run-verification.ts'
 import { openStored, storedContent } from './stored-content.ts'
@@ -26,24 +30,6 @@ import { announceMessage, digestsIn, originShareIn, reportMessage, versionIn } f
  * Carries out one download: feeds the state machine of `transfer/` with what happens on sockets and disk, and does what it asks for.
  * Without a link its only source is the origin; that is how the CDN fills.
  */
-
-export type RunObserver = {
-  /** The version is settled and has its place on disk. */
-  onVersion?(version: Version): void
-  /** A verified piece is on disk and may be offered to others. */
-  onPiece?(piece: number, digest: Uint8Array): void
-  onLength?(lengthBytes: number): void
-  /** All bytes are verified; only syncing and moving are left. */
-  onDigest?(digest: Digest): void
-}
-
-type RunOptions = {
-  readonly observer?: RunObserver
-  /** Makes the link to the supernode; without it there is none. */
-  readonly openLink?: (handler: TaskLinkHandler) => TaskLink
-  /** Whether the run may go on from what is stored, if the origin or the supernode says that it is the present version. */
-  readonly mayUse?: (file: TaskFile) => Promise<boolean>
-}
 
 const TICK_MS = 200
 
@@ -57,12 +43,15 @@ export class DownloadRun {
   token = ''
   /** Where the time goes, and who brings what. */
   readonly journal: RunJournal
+  readonly readers: RunReaders
   readonly #engine: Engine
   readonly #observer: RunObserver
   readonly #startedAt: number
   readonly #originReader: OriginReader
   readonly #knownDigests = new PieceDigests()
   readonly #fetcher: PieceFetcher
+  /** Where the whole's digest was promised. */
+  readonly #hash: ContentHash | null
   readonly #meter: RateMeter
   #machine!: Download
   #link: TaskLink | null = null
@@ -82,6 +71,9 @@ export class DownloadRun {
     this.#startedAt = engine.clock.now()
     this.#meter = new RateMeter(this.#startedAt)
     this.journal = new RunJournal(engine.clock)
+    const moveReader = (reader: Reader) => this.#dispatch({ type: 'reader-moved', reader })
+    this.readers = new RunReaders(request.reader ?? null, moveReader)
+    this.#hash = request.expectedDigest === null ? null : new ContentHash()
     this.#fetcher = new PieceFetcher(this.#fetcherHost())
     this.#originReader = new OriginReader(this.#originHost())
     this.done = new Promise((resolve, reject) => {
@@ -147,8 +139,8 @@ export class DownloadRun {
       hasSupernode || hasValidator(file.validator) || this.request.expectedDigest !== null
     this.file = await openStored(store, this.request.taskId, mayUse ?? isUsable)
     const stored = this.file && storedContent(this.file)
-    const { mayReadOrigin } = this.request
-    this.#machine = new Download({ hasSupernode, mayReadOrigin, limits, random, stored }, clock.now())
+    const { mayReadOrigin, reader } = this.request
+    this.#machine = new Download({ hasSupernode, mayReadOrigin, reader, limits, random, stored }, clock.now())
     if (openLink) this.#link = openLink(this.#linkHandler())
     const effects = openLink ? [] : this.#machine.begin(clock.now())
     this.journal.note(null, effects, this.#machine)
@@ -219,6 +211,7 @@ export class DownloadRun {
     this.journal.note(event, effects, this.#machine)
     this.#perform(effects)
     this.#noticeVersion()
+    this.readers.tell()
     if (this.#isReportDue || this.#link === null) return
     this.#isReportDue = true
     setImmediate(() => {
@@ -318,8 +311,13 @@ export class DownloadRun {
       addressOf: source => this.#link?.addressOf(source) ?? null,
       onBytes: bytes => this.#count(bytes),
       receiver: (piece, source) => this.journal.receiver(piece, source),
-      onPiece: (piece, digest) => this.#observer.onPiece?.(piece, digest),
+      onPiece: (piece, digest) => this.#onPiece(piece, digest),
     }
+  }
+
+  #onPiece(piece: number, digest: Uint8Array): void {
+    this.#observer.onPiece?.(piece, digest)
+    if (this.file && !this.#originReader.isHashing) this.#hash?.advance(this.file)
   }
 
   #originHost(): OriginReaderHost {
@@ -339,7 +337,7 @@ export class DownloadRun {
       },
       onPiece: (piece, digest) => {
         this.#knownDigests.set(piece, digest)
-        this.#observer.onPiece?.(piece, digest)
+        this.#onPiece(piece, digest)
       },
     }
   }
@@ -352,6 +350,7 @@ export class DownloadRun {
         expectedDigest: this.request.expectedDigest,
         knownDigest: this.#machine.digest,
         digestOfStream: lengthBytes => this.#originReader.digestOfStream(lengthBytes),
+        hash: this.#hash,
       })
       if (digest !== null) this.#observer.onDigest?.(digest)
       this.journal.storing()
@@ -367,6 +366,7 @@ export class DownloadRun {
   }
 
   async #onFailed(error: DragonflyError, isDiscarded: boolean): Promise<void> {
+    this.#hash?.stop()
     await this.#preparing
     // A refusal says nothing about what an earlier run, of somebody else perhaps, has left.
     const isWrong = error.code === 'ORIGIN_CHANGED' || error.code === 'DIGEST_MISMATCH'

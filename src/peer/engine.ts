@@ -11,6 +11,7 @@ import type { Log } from '../ops/log.ts'
 import { createOrigins, type Origin } from '../origin/origin.ts'
 import type { TaskStore } from '../store/task-store.ts'
 import { DEFAULT_LIMITS, type DownloadLimits } from '../transfer/download-options.ts'
+import type { Reader } from '../transfer/reader.ts'
 
 /** What every download needs from the outside; the resident peer and the CDN differ only in what they put in here. */
 export type Engine = {
@@ -81,8 +82,8 @@ export type TaskRequest = {
   readonly range: string | null
   /** Through whom this host asks the origin; without them as the engine is told. */
   readonly proxies?: ProxySettings | null
-  /** Pieces that somebody who reads meanwhile needs first. */
-  readonly lookAhead?: number
+  /** Who reads it while it comes; null or absent is nobody. */
+  readonly reader?: Reader | null
   /** Nothing is fetched from other peers, and nothing offered to them. */
   readonly isSeedOnly?: boolean
   /** False where nothing must be read from the origin by this host. */

@@ -8,15 +8,13 @@ import type { Log } from '../ops/log.ts'
 import { VERSION } from '../ops/version.ts'
 import { type DownloadRequest, type LimitChange, type LocalEvent, RELEASE_HEADER } from '../wire/local.ts'
 import { verifyMd5 } from './content-md5.ts'
-import type { DownloadRun } from './download-run.ts'
 import type { Peer } from './peer.ts'
+import { ProgressFeed } from './progress-feed.ts'
 import { watchRate } from './rate-watch.ts'
-import { readablePrefix } from './readable-prefix.ts'
 
 /** The account's commands talk to their peer here; see `wire/local.ts`. The socket lies in a directory that only the account may enter. */
 
 const BODY_BYTES_MAX = 1024 * 1024
-const PROGRESS_MS = 200
 
 const rate = z.number().positive()
 
@@ -25,7 +23,7 @@ const limitChange: z.ZodType<LimitChange> = z.strictObject({
   local: rate.nullable().optional(),
 })
 
-const downloadRequest: z.ZodType<DownloadRequest> = z.strictObject({
+const requestFields = z.strictObject({
   url: z.string().max(16_384),
   headers: z.array(z.tuple([z.string(), z.string()])).max(256),
   name: z.string().max(4_096),
@@ -55,9 +53,15 @@ const downloadRequest: z.ZodType<DownloadRequest> = z.strictObject({
     })
     .nullish(),
   lookAhead: z.int().min(1).max(1_024).optional(),
+  readFrom: z.int().min(0).optional(),
   nodes: z.array(z.string()).max(64),
   managers: z.array(z.string().max(512)).max(64).optional(),
 })
+
+const downloadRequest: z.ZodType<DownloadRequest> = requestFields.refine(
+  ({ lookAhead, readFrom }) => lookAhead !== undefined || readFrom === undefined,
+  'readFrom goes with lookAhead',
+)
 
 export async function startLocalServer(options: {
   peer: Peer
@@ -119,8 +123,9 @@ async function download(
     throw new DragonflyError('PEER_FINISHING', `the resident peer is of release ${VERSION}`)
   }
   const asked = parseBody(downloadRequest, await readJson(request))
-  const { md5, callSystem, wantsDigest, lookAhead } = asked
-  const joined = await peer.download(asked)
+  const { md5, callSystem, wantsDigest, lookAhead, readFrom = 0 } = asked
+  let look = () => {}
+  const joined = await peer.download(asked, () => look())
   const floor = watchRate(joined, asked.minRate ?? null, clock)
   const gone = new AbortController()
   response.once('close', () => {
@@ -129,16 +134,20 @@ async function download(
   })
   if (response.destroyed) return joined.release()
   response.writeHead(200, { 'content-type': 'application/x-ndjson' })
-  const report = () => {
-    floor.look()
-    send(response, progressOf(joined.run, lookAhead !== undefined))
-  }
-  const cancelProgress = sendProgress(report, clock, response)
-  response.once('close', cancelProgress)
+  const feed = new ProgressFeed({
+    run: () => joined.run,
+    readFrom: lookAhead === undefined ? null : readFrom,
+    clock,
+    send: event => send(response, event),
+    isBehind: () => response.writableNeedDrain,
+    onTick: () => floor.look(),
+  })
+  look = () => feed.look()
+  response.once('close', () => feed.stop())
   const facts = { taskId: joined.run.request.taskId, ...(callSystem ? { callSystem } : {}) }
   try {
     const result = await Promise.race([joined.done, floor.tooSlow])
-    if (lookAhead !== undefined) report()
+    if (lookAhead !== undefined) feed.tell()
     const { run } = joined
     if (md5) await verifyMd5(run.file!, md5, gone.signal)
     const digest = wantsDigest ? await run.contentDigest(gone.signal) : result.digest
@@ -150,30 +159,13 @@ async function download(
     send(response, { event: 'failed', code, message, hint })
     response.end()
   } finally {
-    cancelProgress()
+    feed.stop()
   }
 }
 
 /** After `complete` the connection stays open: it is the lease under which the command links or copies the file. */
 function send(response: ServerResponse, event: LocalEvent): void {
   response.write(`${JSON.stringify(event)}\n`)
-}
-
-function progressOf(run: DownloadRun, isRead: boolean): LocalEvent {
-  const progress = run.snapshot()
-  return isRead
-    ? { event: 'progress', progress, readable: readablePrefix(run) }
-    : { event: 'progress', progress }
-}
-
-function sendProgress(report: () => void, clock: Clock, response: ServerResponse): () => void {
-  let cancel = () => {}
-  const tick = () => {
-    if (!response.writableNeedDrain) report()
-    cancel = clock.schedule(PROGRESS_MS, tick)
-  }
-  tick()
-  return () => cancel()
 }
 
 function parseBody<T>(schema: z.ZodType<T>, body: unknown): T {

@@ -49,6 +49,11 @@ export class OriginReader {
     return this.#bytes
   }
 
+  /** Whether what goes by is hashed, from the first byte to the last. */
+  get isHashing(): boolean {
+    return this.#controller !== null && this.#stream !== null
+  }
+
   /** Digest of the whole content, where it went by in one piece. */
   digestOfStream(lengthBytes: number | null): Digest | null {
     const stream = this.#stream
@@ -132,8 +137,9 @@ export class OriginReader {
   }): Promise<void> {
     const { answer, stretch, file, signal } = body
     const { engine, dispatch, onBytes, onPiece, expectedDigest, preparedFile } = this.#host
+    const isWhole = answer.startByte === 0 && stretch.untilPiece === null
     const isPromised = this.#host.request.expectedDigest !== null
-    this.#stream = isPromised && answer.startByte === 0 ? { hash: createHash('sha256'), position: 0 } : null
+    this.#stream = isPromised && isWhole ? { hash: createHash('sha256'), position: 0 } : null
     await pumpOrigin({
       body: answer.body,
       file,

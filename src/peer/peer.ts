@@ -156,26 +156,27 @@ export class Peer {
    * it has verified is kept. Only who shows the same to the origin joins: others wait for their turn, and are then let in or refused
    * for what they show themselves. Whoever joins takes part in a run as the first has asked for it, whichever nodes, managers, pattern and proxies
    * those are; where it fails, it is begun anew for the next in the ways that they want.
+   * @param onChange for who reads meanwhile: something has happened that may have brought more to read
    * @throws DragonflyError USAGE; PEER_FINISHING; CANCELLED while the peer stops
    */
-  async download(request: DownloadRequest): Promise<Joined> {
+  async download(request: DownloadRequest, onChange = () => {}): Promise<Joined> {
     if (this.#isFinishing) throw new DragonflyError('PEER_FINISHING', 'the resident peer is about to end')
     this.#commands++
     try {
-      return await this.#join(request)
+      return await this.#join(request, onChange)
     } catch (thrown) {
       this.#leave()
       throw thrown
     }
   }
 
-  async #join(request: DownloadRequest): Promise<Joined> {
-    let part = await this.#takePart(request)
+  async #join(request: DownloadRequest, onChange: () => void): Promise<Joined> {
+    let part = await this.#takePart(request, onChange)
     let isReleased = false
     const onFailed = async (thrown: unknown): Promise<RunResult> => {
       if (isReleased || this.#isStopping || part.ways === waysOf(request)) throw thrown
       part.leave()
-      part = await this.#takePart(request)
+      part = await this.#takePart(request, onChange)
       if (isReleased) part.leave()
       return part.run.done.catch(onFailed)
     }
@@ -198,17 +199,19 @@ export class Peer {
     }
   }
 
-  async #takePart(request: DownloadRequest): Promise<Part> {
+  async #takePart(request: DownloadRequest, onChange: () => void): Promise<Part> {
     const task = taskRequestOf(request, sha256)
     const entry = await this.#enter(task, request)
     const { run, limit, ways } = entry
     const leaveLimit = this.limits.join(limit, request.localLimit ?? null)
+    const leaveReaders = task.reader ? run.readers.join(task.reader, onChange) : () => {}
     let isLeft = false
     const leave = () => {
       if (isLeft) return
       isLeft = true
       entry.waiting--
       leaveLimit()
+      leaveReaders()
       this.#files.touch(task.taskId)
       if (entry.waiting === 0 && !run.isOver) void this.#drop(entry)
     }

@@ -1,6 +1,7 @@
 import type { Digest } from '../core/digest.ts'
 import { DragonflyError } from '../core/error.ts'
 import type { TaskFile } from '../store/task-file.ts'
+import type { ContentHash } from './content-hash.ts'
 
 type Promised = {
   readonly expectedDigest: Digest | null
@@ -8,6 +9,8 @@ type Promised = {
   readonly knownDigest: Digest | null
   /** Where the whole went by in one piece. */
   digestOfStream(lengthBytes: number | null): Digest | null
+  /** As far as it is computed already; null only where nothing is expected. */
+  readonly hash: ContentHash | null
 }
 
 /**
@@ -31,5 +34,5 @@ async function wholeDigest(file: TaskFile, promised: Promised): Promise<Digest |
   if (file.isComplete && file.digest) return file.digest
   if (promised.expectedDigest === null) return promised.knownDigest
   const streamed = promised.digestOfStream(file.layout.lengthBytes)
-  return streamed ?? file.computeDigest()
+  return streamed ?? promised.hash!.digest(file)
 }

@@ -70,6 +70,7 @@ describe('a report', () => {
         ],
         slow: [6],
         fromOrigin: [8],
+        reader: { lookAhead: 8, fromByte: 5 },
       },
       link,
     )
@@ -82,6 +83,8 @@ describe('a report', () => {
       released: [4, 7],
       slow: [6],
       fromOrigin: [8, 1],
+      lookAhead: 8,
+      readFrom: 5,
     })
   })
 })

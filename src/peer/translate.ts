@@ -6,6 +6,7 @@ import type { Version } from '../core/version.ts'
 import type { Download } from '../transfer/download.ts'
 import type { PieceFrom } from '../transfer/events.ts'
 import type { OriginShare } from '../transfer/origin-permit.ts'
+import type { Reader } from '../transfer/reader.ts'
 import type { ReportBatch } from '../transfer/report-batch.ts'
 import type { PeerMessages, SupernodeMessages } from '../wire/control.ts'
 import type { TaskRequest } from './engine.ts'
@@ -41,7 +42,7 @@ export function originShareIn(message: SupernodeMessages['layout']): { originSha
 }
 
 export function announceMessage(request: TaskRequest, download: Download): PeerMessages['announce'] {
-  const { version, held } = download.content
+  const { version, held, reader } = download.content
   return {
     type: 'announce',
     taskId: request.taskId,
@@ -54,9 +55,9 @@ export function announceMessage(request: TaskRequest, download: Download): PeerM
     lengthBytes: version?.layout.lengthBytes ?? null,
     pieceLength: version?.layout.pieceLength ?? 0,
     held: held.encode(),
-    lookAhead: request.lookAhead ?? null,
     isSeedOnly: request.isSeedOnly ?? false,
     via: null,
+    ...readerFields(reader),
   }
 }
 
@@ -86,5 +87,10 @@ export function reportMessage(taskId: TaskId, report: ReportBatch, link: TaskLin
     released: numbered(report.released, () => []),
     slow: report.slow,
     fromOrigin,
+    ...readerFields(report.reader),
   }
+}
+
+function readerFields(reader: Reader | null): Pick<PeerMessages['announce'], 'lookAhead' | 'readFrom'> {
+  return { lookAhead: reader?.lookAhead ?? null, readFrom: reader?.fromByte || null }
 }

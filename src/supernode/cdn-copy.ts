@@ -158,9 +158,11 @@ export class CdnCopy {
 
   async #begin(message: PeerMessages['announce']): Promise<CdnFill> {
     const { engine, observer, taskId, parents, supernodeId } = this.#options
-    const { url, headers, tag, expectedDigest, range } = message
-    const lookAhead = message.lookAhead ?? undefined
-    const request = { taskId, url, headers, name: taskId, tag, expectedDigest, range, lookAhead }
+    const { url, headers, tag, expectedDigest, range, lookAhead, readFrom } = message
+    // From parents the reader's pieces come first. Without them the origin is read once, from its first byte.
+    const isForReader = lookAhead !== null && parents.present.length > 0
+    const reader = isForReader ? { lookAhead, fromByte: readFrom ?? 0 } : null
+    const request = { taskId, url, headers, name: taskId, tag, expectedDigest, range, reader }
     this.#waiting = new WaitingSupernodes(supernodeId)
     this.#waiting.add(message.via ?? [])
     await this.#latest?.run.done.catch(() => {})

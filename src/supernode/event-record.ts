@@ -7,7 +7,7 @@ import type { TaskId } from '../core/task-id.ts'
 import type { Log } from '../ops/log.ts'
 import { VERSION } from '../ops/version.ts'
 import type { HostId } from '../swarm/hosts.ts'
-import type { Seat } from '../swarm/member.ts'
+import type { Reader, Seat } from '../swarm/member.ts'
 import type { Assignment, ConsumerReport } from '../swarm/task-swarm.ts'
 
 /**
@@ -32,6 +32,8 @@ export type SwarmEvent =
       zone: number
       slots: number
       lookAhead: number
+      /** Piece. */
+      readFrom: number
       isSeedOnly: boolean
       held: number
       bitmap: string
@@ -55,6 +57,9 @@ type ReportEvent = {
   released: readonly number[]
   slow: readonly number[]
   fromOrigin: readonly number[]
+  /** As of `join`, where somebody reads from elsewhere since. */
+  lookAhead?: number
+  readFrom?: number
 }
 
 type RecordOptions = {
@@ -184,17 +189,20 @@ export class SwarmTrace {
     if (pieces.length > 0) this.#record.write({ e: 'offer', ...this.#head(), pieces })
   }
 
-  joined(host: HostId, { held, ...seat }: RecordedSeat & { held: Bitmap }): void {
+  joined(host: HostId, { held, reader, zone, slots, isSeedOnly }: RecordedSeat & { held: Bitmap }): void {
     const bitmap = encodeHex(held.encode())
+    const seat = { zone, slots, ...readerFields(reader), isSeedOnly }
     this.#record.write({ e: 'join', ...this.#head(), host, ...seat, held: held.count, bitmap })
   }
 
   /** @param done piece, source, milliseconds…, as the message has it */
   reported(host: HostId, done: readonly number[], report: ConsumerReport): void {
-    const { slow, fromOrigin } = report
+    const { slow, fromOrigin, reader } = report
+    const moved = reader ? readerFields(reader) : {}
     const failed = report.failed.flatMap(({ piece, source, code }) => [piece, source, code])
     const released = report.released.flatMap(({ piece, source }) => [piece, source])
-    this.#record.write({ e: 'report', ...this.#head(), host, done, failed, released, slow, fromOrigin })
+    const facts = { done, failed, released, slow, fromOrigin, ...moved }
+    this.#record.write({ e: 'report', ...this.#head(), host, ...facts })
   }
 
   left(host: HostId): void {
@@ -213,4 +221,8 @@ export class SwarmTrace {
   #head(): { t: number; s: number } {
     return { t: this.#record.now(), s: this.number }
   }
+}
+
+function readerFields({ lookAhead, fromPiece }: Reader): { lookAhead: number; readFrom: number } {
+  return { lookAhead, readFrom: fromPiece }
 }

@@ -1,9 +1,10 @@
 import { isErrorCode } from '../core/error.ts'
+import type { Reader } from '../swarm/member.ts'
 import type { ConsumerReport } from '../swarm/task-swarm.ts'
 import type { PeerMessages } from '../wire/control.ts'
 
 /** A report as the scheduler takes it. */
-export function readReport(message: PeerMessages['report']): ConsumerReport {
+export function readReport(message: PeerMessages['report'], pieceLength: number): ConsumerReport {
   const { done, failed, released } = message
   const codeAt = (i: number) => (isErrorCode(message.codes[i]) ? message.codes[i] : 'SOURCE_GONE')
   return {
@@ -12,7 +13,16 @@ export function readReport(message: PeerMessages['report']): ConsumerReport {
     released: groups(released, 2).map(([piece, source]) => ({ piece, source })),
     slow: message.slow,
     fromOrigin: message.fromOrigin,
+    reader: message.lookAhead === null ? null : readerOf(message, pieceLength),
   }
+}
+
+/** What an announce or a report says of whoever reads the content meanwhile. */
+export function readerOf(
+  { lookAhead, readFrom }: Pick<PeerMessages['announce'], 'lookAhead' | 'readFrom'>,
+  pieceLength: number,
+): Reader {
+  return { lookAhead: lookAhead ?? 0, fromPiece: Math.floor((readFrom ?? 0) / pieceLength) }
 }
 
 function groups(flat: readonly number[], size: number): number[][] {

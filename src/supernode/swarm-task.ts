@@ -18,7 +18,7 @@ import { claimsWhole, heldOf, isOfVersion, versionShown } from './holding-claim.
 import { layoutMessage, packDigests } from './layout-message.ts'
 import { OriginRanks } from './origin-ranks.ts'
 import type { Parents } from './parents.ts'
-import { readReport } from './read-report.ts'
+import { readerOf, readReport } from './read-report.ts'
 import { SEED_HOST, type Session } from './session.ts'
 import { refuseLoop } from './waiting-supernodes.ts'
 
@@ -137,9 +137,10 @@ export class SwarmTask {
   }
 
   report(session: Session, message: PeerMessages['report']): void {
-    const report = readReport(message)
-    if (this.#swarm?.isMember(session.host)) this.#trace?.reported(session.host, message.done, report)
-    this.#swarm?.report(session.host, report, this.#now())
+    if (!this.#swarm || !this.#version) return
+    const report = readReport(message, this.#version.layout.pieceLength)
+    if (this.#swarm.isMember(session.host)) this.#trace?.reported(session.host, message.done, report)
+    this.#swarm.report(session.host, report, this.#now())
     this.#flushSoon()
   }
 
@@ -303,7 +304,8 @@ export class SwarmTask {
     }
     const { hosts, zones } = this.#options
     const zone = zones.numberOf(session.hello.zone)
-    const seat = { zone, lookAhead: message.lookAhead ?? 0, isSeedOnly: message.isSeedOnly ?? false }
+    const reader = readerOf(message, version.layout.pieceLength)
+    const seat = { zone, reader, isSeedOnly: message.isSeedOnly ?? false }
     this.#trace?.joined(session.host, { ...seat, slots: hosts.slotsOf(session.host), held })
     swarm.join(session.host, held.members(), this.#now(), seat)
     this.#flushSoon()

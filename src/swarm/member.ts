@@ -22,8 +22,8 @@ export type Member = {
   readonly host: HostId
   /** Where it is; sources of the same zone are near. */
   readonly zone: number
-  /** It reads while it downloads, and needs so many pieces ahead first; 0 where it needs the whole. */
-  readonly lookAhead: number
+  /** Where and how far ahead somebody reads what it downloads. */
+  reader: Reader
   /** It fetches from the seed alone, and gives nothing away. */
   readonly isSeedOnly: boolean
   /** Verified at the member. */
@@ -52,24 +52,28 @@ export type Member = {
   hungrySince: number
 }
 
+/** Of content that is read while it comes: so many missing pieces, from this one on, are needed first; 0 ahead where nobody reads. */
+export type Reader = { readonly lookAhead: number; readonly fromPiece: number }
+
+const NOBODY_READS: Reader = { lookAhead: 0, fromPiece: 0 }
+
 export type Seat = {
   readonly zone?: number
-  /** Pieces ahead that it needs first because it reads while it downloads. */
-  readonly lookAhead?: number
+  readonly reader?: Reader
   /** Fetches from the seed alone, and gives nothing away. */
   readonly isSeedOnly?: boolean
 }
 
 /** @param before the same host's earlier membership: who announces again is neither forgiven nor forgets */
 export function newMember(
-  { host, zone = 0, lookAhead = 0, isSeedOnly = false }: Seat & { readonly host: HostId },
+  { host, zone = 0, reader = NOBODY_READS, isSeedOnly = false }: Seat & { readonly host: HostId },
   size: number,
   before?: Member,
 ): Member {
   return {
     host,
     zone,
-    lookAhead,
+    reader,
     isSeedOnly,
     held: new Bitmap(size),
     covered: new Bitmap(size),

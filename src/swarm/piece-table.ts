@@ -9,11 +9,14 @@ const SIZE_UNKNOWN = 64
 /** As many of the pieces that nobody has are looked at. */
 const FRESH_SAMPLE = 48
 
-/** What a piece is picked from: what a source holds and a consumer neither has nor awaits, below `end`. */
+/** Pieces with `start ≤ piece < end`. */
+export type PieceSpan = { readonly start: number; readonly end: number }
+
+/** What a piece is picked from: what a source holds and a consumer neither has nor awaits. */
 export type Candidates = {
   readonly held: Bitmap
   readonly covered: Bitmap
-  readonly end: number
+  readonly within: PieceSpan
 }
 
 /**
@@ -108,21 +111,31 @@ export class PieceTable {
   }
 
   /** An offered piece that nobody has or awaits, the first one of those looked at; -1 if there is none. */
-  fresh(): number {
+  fresh({ start, end }: PieceSpan): number {
+    if (start > 0) return this.#freshFrom(start, end)
     const count = Math.min(this.#rarity.freshCount, FRESH_SAMPLE)
     let first = -1
     for (let place = 0; place < count; place++) {
       const piece = this.#rarity.at(place)
-      if (first < 0 || piece < first) first = piece
+      if (piece < end && (first < 0 || piece < first)) first = piece
     }
     return first
   }
 
-  /** The rarest offered piece below `end` that is not `covered`, -1 if there is none. */
-  rarest(covered: Bitmap, end: number): number {
+  /** The order by rarity begins with the first pieces, so those further on are looked at in their own order. */
+  #freshFrom(start: number, end: number): number {
+    const last = Math.min(start + FRESH_SAMPLE, end, this.#size)
+    for (let piece = start; piece < last; piece++) {
+      if (this.isOffered(piece) && this.copiesOf(piece) === 0) return piece
+    }
+    return -1
+  }
+
+  /** The rarest offered piece that is not `covered`, -1 if there is none. */
+  rarest(covered: Bitmap, { start, end }: PieceSpan): number {
     for (let place = 0; place < this.#rarity.length; place++) {
       const piece = this.#rarity.at(place)
-      if (piece < end && !covered.has(piece)) return piece
+      if (piece >= start && piece < end && !covered.has(piece)) return piece
     }
     return -1
   }
@@ -132,29 +145,32 @@ export class PieceTable {
    * pieces of one age would keep pace with each other, so that all of them were everywhere at the same moment and nobody had anything to
    * give until the next ones had spread.)
    */
-  rarestOf({ held, covered, end }: Candidates): number {
+  rarestOf({ held, covered, within: { start, end } }: Candidates): number {
     for (const pieces of this.#rarity.classes) {
-      const count = pieces.countCommon(held, covered, end)
-      if (count > 0) return pieces.nthCommon(pickIndex(this.#random, count), held, covered)
+      const before = start > 0 ? pieces.countCommon(held, covered, start) : 0
+      const count = pieces.countCommon(held, covered, end) - before
+      if (count > 0) return pieces.nthCommon(before + pickIndex(this.#random, count), held, covered)
     }
     return -1
   }
 
   /** The first that is offered, -1 if there is none. */
   firstOf(candidates: Candidates): number {
-    return this.#firstFrom(0, candidates)
+    return this.#firstFrom(candidates.within.start, candidates)
   }
 
   /** Any that is offered, -1 if there is none. */
   anyOf(candidates: Candidates): number {
-    const found = this.#firstFrom(pickIndex(this.#random, Math.max(1, candidates.held.size)), candidates)
-    return found >= 0 ? found : this.#firstFrom(0, candidates)
+    const { start } = candidates.within
+    const from = pickIndex(this.#random, Math.max(1, candidates.held.size))
+    const found = this.#firstFrom(Math.max(start, from), candidates)
+    return found >= 0 ? found : this.#firstFrom(start, candidates)
   }
 
-  #firstFrom(from: number, { held, covered, end }: Candidates): number {
+  #firstFrom(from: number, { held, covered, within }: Candidates): number {
     for (
       let piece = held.firstHeld(from);
-      piece < Math.min(end, held.size);
+      piece < Math.min(within.end, held.size);
       piece = held.firstHeld(piece + 1)
     ) {
       if (!covered.has(piece) && this.isOffered(piece)) return piece

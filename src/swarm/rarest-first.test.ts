@@ -138,3 +138,73 @@ test('a piece that is late by what is known of the links does not keep its consu
   assert.equal(another.consumer, 3)
   assert.notEqual(another.source, next.source)
 })
+
+/** The pieces in the order in which member 1 is given them, one after the other. */
+function orderFor(swarm: TaskSwarm, meanwhile: (count: number) => void = () => {}): number[] {
+  const order: number[] = []
+  const given = swarm.takeAssignments()
+  for (let next = given.shift(); next; next = given.shift()) {
+    order.push(next.piece)
+    meanwhile(order.length)
+    given.push(...finish(swarm, next))
+  }
+  return order
+}
+
+test('who reads from further on is given those pieces first, then the ones before, and in the end all', () => {
+  const swarm = newSwarm({ pieces: 200, members: 1, seedSlots: 4 })
+  for (const piece of upTo(200)) swarm.offerSeedPiece(piece, 0)
+  swarm.join(1, [180, 185], 0, { reader: { lookAhead: 4, fromPiece: 180 } })
+  const order = orderFor(swarm)
+  const fromThere = upTo(200).slice(181)
+  assert.deepEqual(
+    order.slice(0, 18),
+    fromThere.filter(piece => piece !== 185),
+  )
+  assert.deepEqual(
+    order.slice(18).sort((a, b) => a - b),
+    upTo(180),
+  )
+})
+
+test('the window of who reads goes on from what it has, wherever the pieces come from', () => {
+  const swarm = newSwarm({ pieces: 100, members: 2, seedSlots: 1 })
+  swarm.join(2, upTo(100), 0)
+  for (const piece of upTo(100)) swarm.offerSeedPiece(piece, 0)
+  swarm.join(1, [], 0, { reader: { lookAhead: 5, fromPiece: 60 } })
+  const missing = new Set(upTo(100))
+  for (const piece of orderFor(swarm)) {
+    const firstOf = (pieces: number[]) => pieces.find(each => missing.has(each))
+    const start = firstOf(upTo(100).slice(60)) ?? firstOf(upTo(100))!
+    assert.ok(start <= piece && piece < start + 5, `${piece} where ${start} is the first`)
+    missing.delete(piece)
+  }
+  assert.equal(missing.size, 0)
+})
+
+test('a reader who begins elsewhere moves the window, and nothing is given twice', () => {
+  const swarm = newSwarm({ pieces: 100, members: 1, seedSlots: 4 })
+  for (const piece of upTo(100)) swarm.offerSeedPiece(piece, 0)
+  swarm.join(1, [], 0, { reader: { lookAhead: 4, fromPiece: 0 } })
+  const nothing = { done: [], failed: [], released: [], slow: [], fromOrigin: [] }
+  const order = orderFor(swarm, count => {
+    if (count === 10) swarm.report(1, { ...nothing, reader: { lookAhead: 4, fromPiece: 70 } }, 0)
+  })
+  assert.equal(new Set(order).size, order.length)
+  assert.deepEqual(
+    order.filter(piece => piece >= 70),
+    upTo(100).slice(70),
+  )
+  assert.ok(order.indexOf(70) < 15, `after ${order.indexOf(70)} others`)
+  assert.equal(order.length, 100)
+})
+
+test('where nothing from there on is to be had, everything else is given', () => {
+  const swarm = newSwarm({ pieces: 100, members: 1, seedSlots: 4 })
+  for (const piece of upTo(50)) swarm.offerSeedPiece(piece, 0)
+  swarm.join(1, [], 0, { reader: { lookAhead: 4, fromPiece: 60 } })
+  assert.deepEqual(
+    orderFor(swarm).sort((a, b) => a - b),
+    upTo(50),
+  )
+})

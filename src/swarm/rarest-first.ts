@@ -1,7 +1,7 @@
 import type { Bitmap } from '../core/bitmap.ts'
 import { pickIndex } from '../core/random.ts'
 import { isIsolated, isUnreliableConsumer, type Member, onTimeLoad } from './member.ts'
-import type { Candidates, PieceTable } from './piece-table.ts'
+import type { Candidates, PieceSpan, PieceTable } from './piece-table.ts'
 import type { Choice, Policy, SwarmView } from './policy.ts'
 
 /**
@@ -17,13 +17,14 @@ type PiecePicker = (pieces: PieceTable, candidates: Candidates) => number
 export function sampling(pickPiece: PiecePicker): Policy {
   return {
     pick(view, member, now) {
-      const search = newSearch(member, now, pickPiece)
-      const forReader = member.lookAhead > 0 ? pick(view, member, { ...search, end: search.nearEnd }) : null
+      const search = newSearch(view, member, { now, pickPiece })
+      const forReader =
+        member.reader.lookAhead > 0 ? pick(view, member, { ...search, within: search.near }) : null
       return forReader ?? pick(view, member, search)
     },
     pickNext(view, member, now) {
-      const search = newSearch(member, now, pickPiece)
-      return pickNext(view, member, { ...search, end: search.nearEnd }) ?? pickNext(view, member, search)
+      const search = newSearch(view, member, { now, pickPiece })
+      return pickNext(view, member, { ...search, within: search.near }) ?? pickNext(view, member, search)
     },
   }
 }
@@ -31,18 +32,29 @@ export function sampling(pickPiece: PiecePicker): Policy {
 type Search = {
   readonly now: number
   readonly pickPiece: PiecePicker
-  /** The end of the look-ahead: what lies before it comes first from peers. */
-  readonly nearEnd: number
-  /** No piece beyond will do. */
-  readonly end: number
+  /** The look-ahead: what lies in it comes first from peers. */
+  readonly near: PieceSpan
+  /** No piece outside will do. */
+  readonly within: PieceSpan
   /** Nor one of these: what the member has or awaits, and in an import, its zone. */
   readonly covered: Bitmap
 }
 
-/** The look-ahead is a quarter of the pieces, or as far as whoever reads meanwhile asks for: what is begun comes to its end first. */
-function newSearch({ covered, lookAhead }: Member, now: number, pickPiece: PiecePicker): Search {
-  const nearEnd = covered.firstMissing() + (lookAhead || Math.ceil(covered.size / 4))
-  return { now, pickPiece, nearEnd, end: Number.POSITIVE_INFINITY, covered }
+const ANYWHERE: PieceSpan = { start: 0, end: Number.POSITIVE_INFINITY }
+
+/**
+ * The look-ahead is a quarter of the pieces, or as far as whoever reads meanwhile asks for: what is begun comes to its end first. It begins
+ * where the reader does, and once nothing is missing from there on, at the first piece.
+ */
+function newSearch(
+  view: SwarmView,
+  { covered, reader }: Member,
+  how: { now: number; pickPiece: PiecePicker },
+): Search {
+  const ahead = reader.fromPiece > 0 ? covered.firstMissing(reader.fromPiece) : 0
+  const start = ahead < (view.pieces.count ?? covered.size) ? ahead : 0
+  const end = covered.firstMissing(start) + (reader.lookAhead || Math.ceil(covered.size / 4))
+  return { ...how, near: { start, end }, within: ANYWHERE, covered }
 }
 
 /** Sources looked at per decision. */
@@ -102,25 +114,25 @@ function pickImport(view: SwarmView, member: Member, search: Search): Choice | n
  * What nobody has or awaits. Who holds a piece that nobody else has yet has enough to give: each further one would wait there for its turn,
  * while others have nothing that is worth giving.
  */
-function pickFresh(view: SwarmView, member: Member, { now, end }: Search): Choice | null {
+function pickFresh(view: SwarmView, member: Member, { now, within }: Search): Choice | null {
   const isLaden = member.firstHeld >= 0 && view.pieces.copiesOf(member.firstHeld) === 1
   if ((isLaden && view.sources.all.size > 1) || !view.quota.mayAsk(member, view.seed, now)) return null
-  const piece = view.pieces.fresh()
-  return piece < 0 || piece >= end ? null : { piece, source: view.seed }
+  const piece = view.pieces.fresh(within)
+  return piece < 0 ? null : { piece, source: view.seed }
 }
 
 /** Second copies come from the seed only for those who have nothing else or want nothing else, so that it is not the bottleneck that it could be. */
-function pickFromSeed(view: SwarmView, member: Member, { now, end, covered }: Search): Choice | null {
+function pickFromSeed(view: SwarmView, member: Member, { now, within, covered }: Search): Choice | null {
   const mayTakeCopies = member.isSeedOnly || isStarving(member)
   if (!mayTakeCopies || !view.quota.mayAsk(member, view.seed, now)) return null
-  const piece = view.pieces.rarest(covered, end)
+  const piece = view.pieces.rarest(covered, within)
   return piece >= 0 ? { piece, source: view.seed } : null
 }
 
 function pickFromPeers(view: SwarmView, member: Member, zone: number, search: Search): Choice | null {
   if (isUnreliableConsumer(member)) return null
-  const near = best(view, member, zone, { ...search, end: search.nearEnd })
-  return near || search.end === search.nearEnd ? near : best(view, member, zone, search)
+  const near = best(view, member, zone, { ...search, within: search.near })
+  return near || search.within === search.near ? near : best(view, member, zone, search)
 }
 
 /** Among a few sources the first that has something to give, and of those the one that does least. */
@@ -134,7 +146,8 @@ function best(view: SwarmView, member: Member, zone: number, search: Search): Ch
     const load = hosts.utilisation(source.host)
     if (source === member || load >= leastLoad || isIsolated(source)) return 'next'
     if (!quota.mayAsk(member, source.host, search.now)) return 'next'
-    const piece = search.pickPiece(pieces, { held: source.held, covered: search.covered, end: search.end })
+    const { covered, within } = search
+    const piece = search.pickPiece(pieces, { held: source.held, covered, within })
     if (piece < 0) return 'next'
     choice = { piece, source: source.host }
     leastLoad = load
@@ -148,8 +161,8 @@ function pickNext(view: SwarmView, member: Member, search: Search): Choice | nul
   for (const { source: host, fromZone } of member.outstanding) {
     const source = fromZone === member.zone ? view.memberOf(host) : undefined
     if (!source || isIsolated(source) || !view.quota.mayQueue(member, host, search.now)) continue
-    const { held } = source
-    const piece = search.pickPiece(view.pieces, { held, covered: search.covered, end: search.end })
+    const { covered, within } = search
+    const piece = search.pickPiece(view.pieces, { held: source.held, covered, within })
     if (piece >= 0) return { piece, source: host }
   }
   return null

@@ -20,6 +20,7 @@ describe('hostile members', () => {
     released: pairs,
     slow: fc.array(number, { maxLength: 5 }),
     fromOrigin: fc.array(number, { maxLength: 5 }),
+    reader: fc.option(fc.record({ lookAhead: fc.nat(), fromPiece: fc.maxSafeNat() })),
   })
   const count = fc.constantFrom(null, 0, 1, 20, 64)
 
@@ -110,6 +111,15 @@ describe('a swarm in motion keeps its rules, and everybody finishes', () => {
       isLengthUnknown: true,
       hosts: same(6, PEER),
     },
+    'members that read from anywhere, and then from elsewhere': {
+      pieces: 60,
+      seedUp: 10,
+      hosts: upTo(8).map(i => ({
+        ...PEER,
+        reader: { lookAhead: 1 + i, fromPiece: 9 * i },
+        readerMoves: { atMs: 400 * i, to: { lookAhead: 8 - i, fromPiece: 70 - 10 * i } },
+      })),
+    },
     'members that hold parts from before': {
       pieces: 40,
       seedUp: 10,
@@ -123,6 +133,10 @@ describe('a swarm in motion keeps its rules, and everybody finishes', () => {
   }
 
   const rate = fc.integer({ min: 1, max: 30 })
+  const reader = fc.record({
+    lookAhead: fc.oneof(fc.nat(8), fc.constant(2 ** 40)),
+    fromPiece: fc.oneof(fc.nat(45), fc.constant(2 ** 50)),
+  })
   const host: fc.Arbitrary<ModelHost> = fc.record(
     {
       up: rate,
@@ -133,6 +147,8 @@ describe('a swarm in motion keeps its rules, and everybody finishes', () => {
       leavesWhenComplete: fc.boolean(),
       isLiar: fc.boolean(),
       isParanoid: fc.boolean(),
+      reader,
+      readerMoves: fc.record({ atMs: fc.nat(10_000), to: reader }),
     },
     { requiredKeys: ['up', 'down'] },
   )

@@ -13,6 +13,7 @@ import {
   markLate,
   newMember,
   type Outstanding,
+  type Reader,
   type Seat,
 } from './member.ts'
 import { OccupiedSlots } from './occupied-slots.ts'
@@ -41,6 +42,8 @@ export type ConsumerReport = {
   readonly slow: readonly number[]
   /** Pieces that the consumer holds without having been assigned them, such as those from the origin. */
   readonly fromOrigin: readonly number[]
+  /** Somebody reads from elsewhere than before. */
+  readonly reader?: Reader | null
 }
 
 type SwarmOptions = {
@@ -168,6 +171,7 @@ export class TaskSwarm {
   report(host: HostId, report: ConsumerReport, now: number): void {
     const member = this.#members.get(host)
     if (!member) return
+    if (report.reader) member.reader = report.reader
     for (const { piece, source, elapsedMs } of report.done) {
       if (this.#settle(member, piece, source)) this.#acknowledge(member, source, elapsedMs)
       if (!avoids(member, source, now)) member.avoided.delete(source)

@@ -1,19 +1,23 @@
 import { Bitmap } from '../core/bitmap.ts'
 import { pieceBytes, pieceCount } from '../core/piece-layout.ts'
 import type { Version } from '../core/version.ts'
-import type { StoredContent } from './download-options.ts'
+import type { DownloadStart } from './download-options.ts'
+import type { Reader } from './reader.ts'
 
 /** Pieces, where nothing is known of the length. */
 const SIZE_UNKNOWN = 64
 
-/** What a download knows of the content: which version, which pieces are held, which could be verified if they came. */
+/** What a download knows of the content: which version, which pieces are held, which could be verified if they came, and who reads it. */
 export class Content {
   version: Version | null
   held: Bitmap
+  /** Null where nobody reads it while it comes. */
+  reader: Reader | null
   /** Pieces that are vouched for. */
   #digests: Bitmap
 
-  constructor(stored: StoredContent | null) {
+  constructor({ stored, reader = null }: Pick<DownloadStart, 'stored' | 'reader'>) {
+    this.reader = reader
     this.version = stored?.version ?? null
     this.held = stored?.held ?? new Bitmap(0)
     this.#digests = new Bitmap(this.held.size)

@@ -1,6 +1,7 @@
 import type { Bitmap } from '../core/bitmap.ts'
 import type { Random } from '../core/random.ts'
 import type { Version } from '../core/version.ts'
+import type { Reader } from './reader.ts'
 
 export type DownloadLimits = {
   /** Pieces on their way at once when the peer schedules for itself. */
@@ -43,6 +44,8 @@ export type DownloadStart = {
   /** False where nothing must be read from the origin; what the supernode cannot give is an error then. */
   readonly mayReadOrigin?: boolean
   readonly hasSupernode: boolean
+  /** Who reads it meanwhile; null or absent is nobody. */
+  readonly reader?: Reader | null
   readonly stored: StoredContent | null
   readonly limits: DownloadLimits
   readonly random: Random

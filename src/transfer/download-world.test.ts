@@ -5,6 +5,8 @@ import { runDownloadWorld, type WorldOptions } from '../../test/support/download
 
 const MIB = 1024 * 1024
 
+const reader = fc.record({ lookAhead: fc.integer({ min: 1, max: 16 }), fromByte: fc.nat(13 * MIB) })
+
 const world: fc.Arbitrary<WorldOptions> = fc.record(
   {
     seed: fc.nat(),
@@ -15,6 +17,7 @@ const world: fc.Arbitrary<WorldOptions> = fc.record(
     healAtMs: fc.constantFrom(1_000, 20_000, 120_000),
     stored: fc.uniqueArray(fc.nat(11)),
     cancelAtMs: fc.nat(200_000),
+    readers: fc.tuple(fc.option(reader, { nil: null }), reader),
   },
   { requiredKeys: ['seed', 'hasSupernode', 'lengthBytes', 'faultRate', 'healAtMs'] },
 )

@@ -16,7 +16,7 @@ import {
 import { Exchange } from './exchange.ts'
 import { isDiscarding, isOfSupernode, mayAskOriginAgain } from './failure.ts'
 import { LivedTime } from './lived-time.ts'
-import { pickStretch } from './origin-stretch.ts'
+import { isWorthStartingElsewhere, pickStretch } from './origin-stretch.ts'
 import { OriginTurn } from './origin-turn.ts'
 import { Progress } from './progress.ts'
 import type { ReportBatch } from './report-batch.ts'
@@ -56,7 +56,7 @@ export class Download {
   readonly #progress: Progress
   /** What the origin said last, for whoever waits in vain. */
   #originSaid = ''
-  #effects: DownloadEffect[] = []
+  readonly #effects: DownloadEffect[] = []
 
   constructor(start: DownloadStart, now: number) {
     this.#time = new LivedTime(now)
@@ -64,7 +64,7 @@ export class Download {
     this.#random = start.random
     this.#supernode = new SupernodeView(start.hasSupernode, now)
     this.#progress = new Progress(now)
-    this.content = new Content(start.stored)
+    this.content = new Content(start)
     const emit = (effect: DownloadEffect) => void this.#effects.push(effect)
     this.#origin = new OriginTurn(start, emit)
     this.#exchange = new Exchange({ ...start, content: this.content, emit })
@@ -130,6 +130,8 @@ export class Download {
       case 'moved':
         if (event.bytes > 0) this.#progress.move(now)
         return
+      case 'reader-moved':
+        return this.#exchange.moveReader(event.reader)
       case 'verified':
         return this.#onVerified(event.digest)
       case 'stored-failed':
@@ -201,9 +203,7 @@ export class Download {
   #leave(now: number): DownloadEffect[] {
     const isWaiting = !this.isOver && this.#exchange.inFlight.count === 0
     this.waits.switchTo(isWaiting ? waitReason(this.phase, this.#origin, this.#supernode) : null, now)
-    const effects = this.#effects
-    this.#effects = []
-    return effects
+    return this.#effects.splice(0)
   }
 
   #onLayout(event: Extract<DownloadEvent, { type: 'layout' }>, now: number): void {
@@ -306,6 +306,7 @@ export class Download {
     this.#progress.move(now)
     const settled = (kind === 'unchanged' && this.content.version) || version
     this.#settleVersion(settled, { by: 'origin', isSame: this.content.isVersion(settled) }, now)
+    if (this.#origin.isFresh && isWorthStartingElsewhere(this.content)) this.#origin.close()
   }
 
   #onOriginPiece(piece: number, bytes: number, now: number): void {
@@ -340,9 +341,8 @@ export class Download {
   }
 
   #onTick(now: number): void {
-    for (const { piece, source } of this.#exchange.takeLate(now)) {
-      this.#onFetchFailed(piece, source, 'SOURCE_SLOW', now)
-    }
+    const abandoned = this.#exchange.takeLate(now)
+    for (const { piece, source } of abandoned) this.#onFetchFailed(piece, source, 'SOURCE_SLOW', now)
     this.#lookAtSupernode(now)
     const isWatchedHere = this.#supernode.isAbsent && this.phase !== 'verifying'
     if (isWatchedHere && this.#progress.isStalled(now, this.#limits.stallMs, this.#origin.isOpen)) {

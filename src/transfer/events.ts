@@ -2,6 +2,7 @@ import type { Digest } from '../core/digest.ts'
 import type { ErrorCode } from '../core/error.ts'
 import type { Version } from '../core/version.ts'
 import type { OriginShare } from './origin-permit.ts'
+import type { Reader } from './reader.ts'
 
 /** What happens to a download, and what the download wants done. Both are plain data; the engine in `peer/` connects them to I/O. */
 
@@ -44,6 +45,8 @@ export type DownloadEvent =
   | { type: 'origin-length'; lengthBytes: number }
   | { type: 'origin-ended' }
   | { type: 'origin-failed'; code: ErrorCode; message: string }
+  /** Somebody reads from elsewhere than before. */
+  | { type: 'reader-moved'; reader: Reader }
   | { type: 'verified'; digest: Digest | null }
   | { type: 'stored-failed'; code: ErrorCode; message: string }
   | { type: 'tick' }
@@ -52,7 +55,7 @@ export type DownloadEvent =
 /** What the engine itself says; everything else comes from outside. */
 export type InsideEvent = Extract<
   DownloadEvent,
-  { type: 'prepared' | 'moved' | 'verified' | 'stored-failed' | 'tick' | 'cancelled' }
+  { type: 'prepared' | 'moved' | 'reader-moved' | 'verified' | 'stored-failed' | 'tick' | 'cancelled' }
 >
 
 /** What the supernode says, and thereby that it is there. */
@@ -70,6 +73,7 @@ export const HANDLED_WHILE_PREPARING: ReadonlySet<DownloadEvent['type']> = new S
   'prepared',
   'digests',
   'moved',
+  'reader-moved',
   'tick',
   'stored-failed',
   'cancelled',

@@ -6,6 +6,7 @@ import type { DownloadEffect, PieceFrom, SourceId } from './events.ts'
 import { isLie } from './failure.ts'
 import { InFlight } from './in-flight.ts'
 import { KnownSources } from './known-sources.ts'
+import { neededNext, type Reader } from './reader.ts'
 import { emptyReport, type ReportBatch } from './report-batch.ts'
 
 type ExchangeOptions = {
@@ -29,6 +30,11 @@ export class Exchange {
 
   constructor(options: ExchangeOptions) {
     this.#options = options
+  }
+
+  moveReader(reader: Reader): void {
+    this.#options.content.reader = reader
+    this.#report.reader = reader
   }
 
   takeReport(): ReportBatch {
@@ -106,14 +112,16 @@ export class Exchange {
 
   /** Without a supernode: asks known sources what they hold, and for what is missing. */
   fetchFromKnown(now: number): void {
-    const { limits, random, emit } = this.#options
+    const { content, limits, random, emit } = this.#options
     for (const source of this.known.takeToAsk(now)) emit({ type: 'ask-held', source })
     while (this.inFlight.count < limits.window) {
-      const found = this.known.pick(
-        (piece, source) => this.#mayFetch(piece, source),
-        source => this.inFlight.countFrom(source) < limits.perSource,
-        random,
-      )
+      const isFree = (source: SourceId) => this.inFlight.countFrom(source) < limits.perSource
+      const mayFetch = (piece: number, source: SourceId) => this.#mayFetch(piece, source)
+      const needed = neededNext(content)
+      const isNeeded = (piece: number, source: SourceId) =>
+        needed!.start <= piece && piece < needed!.end && mayFetch(piece, source)
+      const forReader = needed && this.known.pick(isNeeded, isFree, random)
+      const found = forReader ?? this.known.pick(mayFetch, isFree, random)
       if (!found) return
       this.#fetch(found.piece, found.source, now)
     }

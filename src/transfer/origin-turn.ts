@@ -4,7 +4,10 @@ import type { DownloadEffect } from './events.ts'
 import { OriginPermit } from './origin-permit.ts'
 import type { OriginStretch } from './origin-stretch.ts'
 
-type State = { state: 'idle' } | { state: 'open'; isFruitful: boolean } | { state: 'backoff'; until: number }
+type State =
+  | { state: 'idle' }
+  | { state: 'open'; stretch: OriginStretch; isFruitful: boolean }
+  | { state: 'backoff'; until: number }
 
 const BACKOFF_MS = 250
 const BACKOFF_MAX_MS = 8_000
@@ -35,6 +38,11 @@ export class OriginTurn {
     return this.#state.state === 'backoff'
   }
 
+  /** Whether everything was asked for, before anything was known of it. */
+  get isFresh(): boolean {
+    return this.#state.state === 'open' && this.#state.stretch.mode === 'fresh'
+  }
+
   /** Whether the open stream has brought a piece. */
   get isFruitful(): boolean {
     return this.#state.state === 'open' && this.#state.isFruitful
@@ -51,7 +59,7 @@ export class OriginTurn {
   }
 
   open(stretch: OriginStretch): void {
-    this.#state = { state: 'open', isFruitful: false }
+    this.#state = { state: 'open', stretch, isFruitful: false }
     this.#emit({ type: 'open-origin', ...stretch })
   }
 

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../core/error.ts'
 import type { PieceFrom } from './events.ts'
+import type { Reader } from './reader.ts'
 
 /** What the supernode has not been told yet. */
 export type ReportBatch = {
@@ -8,13 +9,16 @@ export type ReportBatch = {
   released: PieceFrom[]
   slow: number[]
   fromOrigin: number[]
+  /** Somebody reads from elsewhere than before. */
+  reader: Reader | null
 }
 
 export function emptyReport(): ReportBatch {
-  return { done: [], failed: [], released: [], slow: [], fromOrigin: [] }
+  return { done: [], failed: [], released: [], slow: [], fromOrigin: [], reader: null }
 }
 
 export function isEmptyReport(report: ReportBatch): boolean {
-  const { done, failed, released, slow, fromOrigin } = report
-  return done.length + failed.length + released.length + slow.length + fromOrigin.length === 0
+  const { done, failed, released, slow, fromOrigin, reader } = report
+  const entries = done.length + failed.length + released.length + slow.length + fromOrigin.length
+  return entries === 0 && reader === null
 }

@@ -56,8 +56,9 @@ const peerVectors: { [Name in keyof PeerMessages]: [message: PeerMessages[Name],
       lookAhead: 32,
       isSeedOnly: true,
       via: ['s'],
+      readFrom: 3_145_728,
     },
-    `9e02${TASK_HEX}a1759192a161a162a0${DIGEST_HEX}c0${GENERATION_HEX}ce00011170ce00100000c40205ff20c391a173`,
+    `9f02${TASK_HEX}a1759192a161a162a0${DIGEST_HEX}c0${GENERATION_HEX}ce00011170ce00100000c40205ff20c391a173ce00300000`,
   ],
   report: [
     {
@@ -69,8 +70,10 @@ const peerVectors: { [Name in keyof PeerMessages]: [message: PeerMessages[Name],
       released: [5, 0],
       slow: [6],
       fromOrigin: [65_535],
+      lookAhead: 8,
+      readFrom: 7,
     },
-    `9803${TASK_HEX}930301ccfa9304020091ab534f555243455f474f4e45920500910691cdffff`,
+    `9a03${TASK_HEX}930301ccfa9304020091ab534f555243455f474f4e45920500910691cdffff0807`,
   ],
   leave: [{ type: 'leave', taskId: TASK }, `9204${TASK_HEX}`],
 }
@@ -186,6 +189,7 @@ const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
     lookAhead: orNull(uint),
     isSeedOnly: orNull(fc.boolean()),
     via: orNull(texts),
+    readFrom: orNull(uint),
   }),
   fc.record({
     type: kind('report'),
@@ -196,6 +200,8 @@ const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
     released: uints,
     slow: uints,
     fromOrigin: uints,
+    lookAhead: orNull(uint),
+    readFrom: orNull(uint),
   }),
   fc.record({ type: kind('leave'), taskId }),
 )
@@ -356,5 +362,18 @@ describe('versions of the protocol that differ in their last fields', () => {
     const { inline, originRank, originReaders } = decoded as SupernodeMessages['layout']
     assert.deepEqual([inline, originRank, originReaders], [null, null, null])
     assertRefused(packr.pack(list.slice(0, -4)))
+  })
+
+  test('a peer that knows nothing of positions begins at the first byte; one without a reader says what such a peer says', () => {
+    const [announce] = peerVectors.announce
+    const withoutPosition = { ...announce, readFrom: null }
+    const olderAnnounce = fromHex(peerVectors.announce[1].replace(/^9f/, '9e').replace(/ce00300000$/, ''))
+    assert.deepEqual(plain(decodePeerMessage(olderAnnounce)), plain(withoutPosition))
+    assert.deepEqual(hexOf(encodePeerMessage(withoutPosition)), hexOf(olderAnnounce))
+    const [report] = peerVectors.report
+    const withoutReader = { ...report, lookAhead: null, readFrom: null }
+    const olderReport = fromHex(peerVectors.report[1].replace(/^9a/, '98').replace(/0807$/, ''))
+    assert.deepEqual(plain(decodePeerMessage(olderReport)), plain(withoutReader))
+    assert.deepEqual(hexOf(encodePeerMessage(withoutReader)), hexOf(olderReport))
   })
 })

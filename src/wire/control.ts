@@ -25,7 +25,11 @@ import {
 export const PROTOCOL_VERSION = 1
 export const MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 
-type MessageTable = Record<string, { tag: number; fields: Record<string, FieldReader<unknown>> }>
+/** Of the last fields, up to `leftOff` are not sent where they are null, so that a message without them is what it was before them. */
+type MessageTable = Record<
+  string,
+  { tag: number; leftOff?: number; fields: Record<string, FieldReader<unknown>> }
+>
 
 /** Peer → supernode. */
 export const PEER_MESSAGES = {
@@ -44,12 +48,13 @@ export const PEER_MESSAGES = {
   },
   /**
    * Joins a task's swarm, and says what is held already. Idempotent. `held` is Bitmap's form for `generation`. `lookAhead` is the number of
-   * pieces that a reader of unfinished content needs first, null without one. `isSeedOnly` asks for pieces of the supernode alone, and
-   * offers none to others. `via` names the supernodes, by the ids of their welcomes, that wait for the answer; null where a peer asks for
-   * itself.
+   * pieces that a reader of unfinished content needs first, null without one, and `readFrom` the byte where that reader begins, null for
+   * the first. `isSeedOnly` asks for pieces of the supernode alone, and offers none to others. `via` names the supernodes, by the ids of
+   * their welcomes, that wait for the answer; null where a peer asks for itself.
    */
   announce: {
     tag: 2,
+    leftOff: 1,
     fields: {
       taskId,
       url: text,
@@ -64,15 +69,18 @@ export const PEER_MESSAGES = {
       lookAhead: orNull(uint),
       isSeedOnly: orNull(flag),
       via: orNull(texts),
+      readFrom: orNull(uint),
     },
   },
   /**
    * What became of assignments: `done` = piece, source, milliseconds…; `failed` = piece, source, index into `codes`…; `released` = piece,
    * source… given up without blame; `slow` = pieces that want a second source; `fromOrigin` = pieces that are held without an
-   * assignment, such as those from the origin.
+   * assignment, such as those from the origin. `lookAhead` and `readFrom`, as of the announce, where somebody reads from elsewhere since;
+   * else null.
    */
   report: {
     tag: 3,
+    leftOff: 2,
     fields: {
       taskId,
       done: uints,
@@ -81,6 +89,8 @@ export const PEER_MESSAGES = {
       released: uints,
       slow: uints,
       fromOrigin: uints,
+      lookAhead: orNull(uint),
+      readFrom: orNull(uint),
     },
   },
   /** The peer neither wants nor offers the task any more. */
@@ -157,12 +167,17 @@ function packr(): Packr {
 function encoderFor(table: MessageTable) {
   const packer = packr()
   const layouts = new Map(
-    Object.entries(table).map(([name, row]) => [name, { tag: row.tag, names: Object.keys(row.fields) }]),
+    Object.entries(table).map(([name, { tag, leftOff = 0, fields }]) => {
+      const names = Object.keys(fields)
+      return [name, { tag, names, least: names.length - leftOff }]
+    }),
   )
   return (message: { type: string }): Uint8Array => {
-    const { tag, names } = layouts.get(message.type)!
+    const { tag, names, least } = layouts.get(message.type)!
     const fields = message as unknown as Record<string, unknown>
-    return packer.pack([tag, ...names.map(name => fields[name])])
+    const values = names.map(name => fields[name])
+    while (values.length > least && values.at(-1) === null) values.pop()
+    return packer.pack([tag, ...values])
   }
 }
 

@@ -27,7 +27,7 @@ export type CliResult = {
 export type RunningCli = { readonly child: ChildProcess; readonly ended: Promise<CliResult> }
 
 export function startCli(
-  program: 'dfget' | 'supernode' | 'manager' | 'dragonfly',
+  program: 'dfget' | 'supernode' | 'manager' | 'dfdaemon' | 'dragonfly',
   flags: readonly string[],
   options: {
     cwd?: string

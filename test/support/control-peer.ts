@@ -137,6 +137,7 @@ export function announcement(
     lookAhead: null,
     isSeedOnly: null,
     via: null,
+    readFrom: null,
     held: new Uint8Array(0),
     ...changes,
   }

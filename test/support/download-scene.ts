@@ -7,6 +7,7 @@ import type { Version } from '../../src/core/version.ts'
 import { Download } from '../../src/transfer/download.ts'
 import { DEFAULT_LIMITS } from '../../src/transfer/download-options.ts'
 import type { DownloadEffect, DownloadEvent } from '../../src/transfer/events.ts'
+import type { Reader } from '../../src/transfer/reader.ts'
 import { worldVersion } from './download-world.ts'
 
 export const MIB = 1024 * 1024
@@ -20,15 +21,21 @@ export type Scene = ReturnType<typeof newScene>
 
 /** One download, its clock, and what it said. */
 export function newScene(
-  options: { hasSupernode?: boolean; stored?: number[]; pieces?: number; mayReadOrigin?: boolean } = {},
+  options: {
+    hasSupernode?: boolean
+    stored?: number[]
+    pieces?: number
+    mayReadOrigin?: boolean
+    reader?: Reader | null
+  } = {},
 ) {
-  const { hasSupernode = true, pieces = 4, mayReadOrigin } = options
+  const { hasSupernode = true, pieces = 4, mayReadOrigin, reader } = options
   const version = worldVersion(pieces * MIB)
   const held = new Bitmap(pieces)
   for (const piece of options.stored ?? []) held.add(piece)
   const stored = options.stored ? { version, held, knownDigests: held.members() } : null
-  const start = { hasSupernode, mayReadOrigin, stored, limits: DEFAULT_LIMITS, random: seededRandom(1) }
-  const machine = new Download(start, 0)
+  const start = { hasSupernode, mayReadOrigin, reader, stored }
+  const machine = new Download({ ...start, limits: DEFAULT_LIMITS, random: seededRandom(1) }, 0)
   machine.seedSource = SEED
   const scene = {
     machine,

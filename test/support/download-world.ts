@@ -11,6 +11,8 @@ import { TaskSwarm } from '../../src/swarm/task-swarm.ts'
 import { Download } from '../../src/transfer/download.ts'
 import { DEFAULT_LIMITS } from '../../src/transfer/download-options.ts'
 import type { DownloadEffect, DownloadEvent, PieceFrom } from '../../src/transfer/events.ts'
+import type { Reader } from '../../src/transfer/reader.ts'
+import { isEmptyReport } from '../../src/transfer/report-batch.ts'
 import { DownloadWatch } from './download-watch.ts'
 
 /**
@@ -28,6 +30,8 @@ export type WorldOptions = {
   readonly healAtMs: number
   readonly stored?: readonly number[]
   readonly cancelAtMs?: number
+  /** Who reads, at first and after a while. */
+  readonly readers?: readonly [first: Reader | null, next: Reader]
 }
 
 export type WorldResult = {
@@ -90,21 +94,22 @@ class DownloadWorld {
       ? { version: worldVersion(options.lengthBytes), held, knownDigests: held.members() }
       : null
     this.#isPrepared = stored !== null
-    const { hasSupernode } = options
-    const start = { hasSupernode, stored, limits: DEFAULT_LIMITS, random: seededRandom(options.seed + 1) }
-    this.#machine = new Download(start, 0)
+    const { hasSupernode, readers: [reader] = [null] } = options
+    const random = seededRandom(options.seed + 1)
+    this.#machine = new Download({ hasSupernode, reader, stored, limits: DEFAULT_LIMITS, random }, 0)
     this.#machine.seedSource = nameOf(SEED)
     this.#watch = new DownloadWatch(this.#machine, layout, DEFAULT_LIMITS.window)
     this.#watch.learnDigests(held.members())
   }
 
   run(): WorldResult {
-    const { hasSupernode, healAtMs, cancelAtMs } = this.#options
+    const { hasSupernode, healAtMs, cancelAtMs, readers } = this.#options
     if (hasSupernode) this.#connect()
     else this.#perform(this.#machine.begin(0))
     this.#every(TICK_MS, () => this.#tick())
     this.#every(STATUS_MS, () => this.#speak({ type: 'status', peers: 5, originBytes: 0 }))
     if (cancelAtMs !== undefined) this.#after(cancelAtMs, () => this.#send({ type: 'cancelled' }))
+    if (readers) this.#after(TICK_MS, () => this.#send({ type: 'reader-moved', reader: readers[1] }))
     // Whatever fell silent speaks again; whoever hangs was cut off by its time-outs.
     this.#after(healAtMs, () => {
       this.#isSilent = false
@@ -239,19 +244,16 @@ class DownloadWorld {
   #report(): void {
     const report = this.#machine.takeReport()
     this.#watch.takeReport(report)
-    const isEmpty = Object.values(report).every(list => list.length === 0)
-    if (isEmpty || !this.#isChannelUp || !this.#swarm) return
+    if (isEmptyReport(report) || !this.#isChannelUp || !this.#swarm) return
     const swarm = this.#swarm
     const numbered = <T extends PieceFrom>(list: readonly T[]) =>
       list.map(entry => ({ ...entry, source: hostOf(entry.source) }))
     this.#after(5, () => {
       if (swarm !== this.#swarm || !this.#isChannelUp) return
       const { slow, fromOrigin } = report
-      const [done, failed, released] = [
-        numbered(report.done),
-        numbered(report.failed),
-        numbered(report.released),
-      ]
+      const done = numbered(report.done)
+      const failed = numbered(report.failed)
+      const released = numbered(report.released)
       swarm.report(SELF, { done, failed, released, slow, fromOrigin }, this.#nowMs)
       if (!this.#isSilent) this.#assign()
     })

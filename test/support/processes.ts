@@ -103,7 +103,7 @@ async function startSupernode(
 
 /** Resolves when it says, in its first line, on which ports it listens. */
 export async function startServer(
-  command: 'supernode' | 'manager',
+  command: 'supernode' | 'manager' | 'dfdaemon',
   flags: string[],
 ): Promise<{ child: ChildProcess; ports: readonly number[] }> {
   const child = run(`src/cli/${command}.ts`, flags)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { ErrorCode } from '../../src/core/error.ts'
 import { seededRandom } from '../../src/core/random.ts'
 import { type HostId, Hosts } from '../../src/swarm/hosts.ts'
+import type { Reader } from '../../src/swarm/member.ts'
 import { type Assignment, type ConsumerReport, TaskSwarm } from '../../src/swarm/task-swarm.ts'
 import { SwarmWatch } from './swarm-watch.ts'
 
@@ -22,6 +23,9 @@ export type ModelHost = {
   /** Finds every piece wrong that it receives from others than the seed. */
   readonly isParanoid?: boolean
   readonly held?: readonly number[]
+  readonly reader?: Reader
+  /** The reader is elsewhere from then on. */
+  readonly readerMoves?: { readonly atMs: number; readonly to: Reader }
 }
 
 export type ModelOptions = {
@@ -109,6 +113,8 @@ class SwarmModel {
       const peer: Peer = { id: i + 1, spec, held: new Set(spec.held), isAlive: true, finishedAtMs: null }
       this.#peers.set(peer.id, peer)
       this.#at(spec.joinAtMs ?? 0, () => this.#join(peer))
+      const { readerMoves } = spec
+      if (readerMoves) this.#at(readerMoves.atMs, () => this.#moveReader(peer, readerMoves.to))
       if (spec.diesAtMs !== undefined) this.#at(spec.diesAtMs, () => this.#die(peer))
     })
     this.#offerSeedPieces()
@@ -215,8 +221,13 @@ class SwarmModel {
       peer.id,
       [...peer.held].sort((a, b) => a - b),
       this.#nowMs,
+      { reader: peer.spec.reader },
     )
     this.#noticeFinish(peer)
+  }
+
+  #moveReader(peer: Peer, reader: Reader): void {
+    if (peer.isAlive && this.#swarm.isMember(peer.id)) this.#report(peer, { reader })
   }
 
   #die(peer: Peer): void {

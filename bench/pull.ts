@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import http, { type IncomingMessage } from 'node:http'
+import os from 'node:os'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { parseSize } from '../src/core/size.ts'
+import { stopResident } from '../test/support/cli-run.ts'
+import { type Registry, startRegistry } from '../test/support/registry.ts'
+import { type Image, makeImage, makeLayer } from '../test/support/registry-images.ts'
+import type { RuntimeClient, RuntimePlace } from '../test/support/runtime-client.ts'
+import { startContainerd } from '../test/support/runtime-containerd.ts'
+import { startDockerd } from '../test/support/runtime-dockerd.ts'
+import { type Host, type Hosts, openHosts } from '../test/support/runtime-hosts.ts'
+import { podmanClient } from '../test/support/runtime-podman.ts'
+import { skopeoClient } from '../test/support/runtime-skopeo.ts'
+import { quantile } from './figures.ts'
+import { settle } from './loopback.ts'
+
+/**
+ * Pulls of one image by container runtimes from a registry, everything on loopback and in one run: directly, and through a dfdaemon whose
+ * peer has nothing while the supernode has everything. The two take turns, with the same client and the same configuration but for who is
+ * the mirror, because the machine is seldom quiet; the ratio is what counts. Then: how long the first byte of a layer takes through dfdaemon
+ * at a host that does not have it.
+ *
+ *     npm run bench:pull -- [--bytes 500MiB] [--rounds 5] [--clients skopeo,containerd]
+ */
+
+const PULL_TARGET = 1.15
+const FIRST_BYTE_TARGET_MS = 50
+const SMALL_LAYERS = 20
+const SMALL_LAYER_BYTES = 4 * 1024 ** 2
+
+const CLIENTS: Readonly<Record<string, (place: RuntimePlace) => Promise<RuntimeClient>>> = {
+  skopeo: skopeoClient,
+  podman: podmanClient,
+  containerd: startContainerd,
+  dockerd: startDockerd,
+}
+
+const { values } = parseArgs({
+  options: {
+    bytes: { type: 'string', default: '500MiB' },
+    rounds: { type: 'string', default: '5' },
+    clients: { type: 'string', default: 'skopeo,containerd' },
+  },
+})
+const lengthBytes = parseSize(values.bytes)
+const rounds = Number(values.rounds)
+
+const directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-bench-'))
+const registry = await startRegistry(path.join(directory, 'registry'))
+const hosts = await openHosts(registry.ownAddress)
+try {
+  await main(registry, hosts)
+} finally {
+  await hosts.stop()
+  await registry.stop()
+  await rm(directory, { recursive: true, force: true, maxRetries: 5 })
+}
+
+async function main({ push, ownAddress }: Registry, { start }: Hosts): Promise<void> {
+  const big = makeImage([makeLayer('big', lengthBytes)])
+  const small = makeImage(
+    Array.from({ length: SMALL_LAYERS }, (_, number) => makeLayer(`small-${number}`, SMALL_LAYER_BYTES)),
+  )
+  await push('bench/big', '1', big)
+  await push('bench/small', '1', small)
+  const warmer = await start()
+  for (const image of ['big', 'small']) await timedPull('skopeo', { image, mirror: warmer.mirror })
+  await end(warmer)
+
+  console.log(`one layer of ${values.bytes}, median of ${rounds} rounds; seconds\n`)
+  console.log('                direct   dfdaemon   ratio   target         per round')
+  for (const client of values.clients.split(',')) {
+    const runs: { direct: number; through: number }[] = []
+    for (let round = 1; round <= rounds; round++) {
+      const host = await start()
+      // Starts its peer.
+      await firstByteMs(host, 'big', big.own.config.digest)
+      const direct = await timedPull(client, { image: 'big', mirror: ownAddress })
+      const through = await timedPull(client, { image: 'big', mirror: host.mirror })
+      runs.push({ direct, through })
+      await end(host)
+    }
+    printPulls(client, runs)
+  }
+  await printFirstBytes(await start(), small)
+}
+
+/** In seconds, of a runtime that starts with nothing. */
+async function timedPull(
+  client: string,
+  { image, mirror }: { image: string; mirror: string },
+): Promise<number> {
+  const place = { registry: registry.ownAddress, mirror, directory: path.join(directory, 'client') }
+  const runtime = await CLIENTS[client](place)
+  try {
+    await settle(directory, lengthBytes)
+    const startedAt = performance.now()
+    const { isDone, said } = await runtime.pull(`bench/${image}`, '1')
+    const seconds = (performance.now() - startedAt) / 1000
+    assert(isDone, said)
+    return seconds
+  } finally {
+    await runtime.stop()
+    await rm(place.directory, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** From the request to the first byte of the body. */
+async function firstByteMs({ mirror }: Host, image: string, digest: string): Promise<number> {
+  const startedAt = performance.now()
+  const request = http.get(`http://${mirror}/v2/bench/${image}/blobs/${digest}`, { agent: false })
+  const [answer] = (await once(request, 'response')) as [IncomingMessage]
+  assert.equal(answer.statusCode, 200)
+  let tookMs = Number.NaN
+  answer.once('data', () => {
+    tookMs = performance.now() - startedAt
+  })
+  await once(answer, 'end')
+  return tookMs
+}
+
+async function end(host: Host): Promise<void> {
+  await host.killDfdaemon()
+  await stopResident(host.account.home)
+  await rm(host.account.home, { recursive: true, force: true })
+}
+
+function printPulls(client: string, runs: readonly { direct: number; through: number }[]): void {
+  const ratios = runs.map(({ direct, through }) => through / direct)
+  const ratio = quantile(ratios, 0.5)
+  const cells = [runs.map(run => run.direct), runs.map(run => run.through)].map(all => quantile(all, 0.5))
+  const verdict = ratio <= PULL_TARGET ? 'met' : 'MISSED'
+  const spread = ratios.map(one => one.toFixed(2)).join(' ')
+  const columns = [...cells, ratio].map(value => value.toFixed(2).padStart(9)).join('')
+  console.log(`${client.padEnd(12)}${columns}   ≤ ${PULL_TARGET} ${verdict.padEnd(9)} ${spread}`)
+}
+
+async function printFirstBytes(host: Host, { own }: Image): Promise<void> {
+  const withStart = await firstByteMs(host, 'small', own.config.digest)
+  const times: number[] = []
+  for (const { digest } of own.layers) times.push(await firstByteMs(host, 'small', digest))
+  const median = quantile(times, 0.5)
+  const verdict = median <= FIRST_BYTE_TARGET_MS ? 'met' : 'MISSED'
+  console.log(
+    `\nfirst byte of a layer that the swarm holds, at a host that does not: median ${median.toFixed(0)} ms of ` +
+      `${times.length}, at most ${Math.max(...times).toFixed(0)} ms, ≤ ${FIRST_BYTE_TARGET_MS} ${verdict}; ` +
+      `${withStart.toFixed(0)} ms where the resident peer must start first`,
+  )
+}

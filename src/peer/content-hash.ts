@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto'
+import { assert } from '../core/assert.ts'
+import { type Digest, digestOf } from '../core/digest.ts'
+import type { TaskFile } from '../store/task-file.ts'
+import { endOfHeld } from './readable-stretch.ts'
+
+const BLOCK_BYTES = 1024 ** 2
+
+/**
+ * The digest of a whole content, computed while its pieces come: whatever is held without a gap from the first byte on is read and hashed
+ * in the background, so that little is left to do at the end. The file has just been written, so that reading it costs no more than then.
+ */
+export class ContentHash {
+  #file: TaskFile | null = null
+  #hash = createHash('sha256')
+  #position = 0
+  #block: Uint8Array | null = null
+  #pass: Promise<void> | null = null
+  #isStopped = false
+
+  /** There may be more to hash. Another file than before is hashed from its first byte on. */
+  advance(file: TaskFile): void {
+    // What cannot be read now is read again, and its failure told, at the end.
+    if (!this.#isStopped) this.#advance(file).catch(() => {})
+  }
+
+  /**
+   * Of a file that holds everything.
+   * @throws DragonflyError DISK_ERROR
+   */
+  async digest(file: TaskFile): Promise<Digest> {
+    // A pass under way may have looked before the last piece was there.
+    await this.#pass?.catch(() => {})
+    await this.#advance(file)
+    assert(this.#position === file.layout.lengthBytes, 'the whole content is hashed')
+    const digest = digestOf(this.#hash.digest())
+    this.stop()
+    return digest
+  }
+
+  /** For good. */
+  stop(): void {
+    this.#isStopped = true
+    this.#file = null
+    this.#block = null
+  }
+
+  #advance(file: TaskFile): Promise<void> {
+    if (file !== this.#file) {
+      this.#file = file
+      this.#hash = createHash('sha256')
+      this.#position = 0
+    }
+    this.#pass ??= this.#hashHeld(file).finally(() => {
+      this.#pass = null
+    })
+    return this.#pass
+  }
+
+  async #hashHeld(file: TaskFile): Promise<void> {
+    while (file === this.#file) {
+      const lengthBytes = endOfHeld(file, this.#position) - this.#position
+      if (lengthBytes === 0) return
+      this.#block ??= Buffer.allocUnsafeSlow(BLOCK_BYTES)
+      const block = this.#block.subarray(0, lengthBytes)
+      const count = await file.read(block, this.#position)
+      if (file !== this.#file) return
+      this.#hash.update(block.subarray(0, count))
+      this.#position += count
+    }
+  }
+}

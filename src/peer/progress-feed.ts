@@ -1,0 +1,83 @@
+import type { Clock } from '../core/clock.ts'
+import type { LocalEvent } from '../wire/local.ts'
+import type { DownloadRun } from './download-run.ts'
+import { readableStretch } from './readable-stretch.ts'
+
+type FeedOptions = {
+  readonly run: () => DownloadRun
+  /** Where the caller begins to read; null where it does not read before the end. */
+  readonly readFrom: number | null
+  readonly clock: Clock
+  send(event: LocalEvent): void
+  /** Whether the caller has yet to take what it was sent. */
+  isBehind(): boolean
+  /** Before each event that comes by the clock. */
+  onTick(): void
+}
+
+/** Between events that come by the clock. */
+const PROGRESS_MS = 200
+/** Pieces that come faster than this are told together. */
+const GROWTH_MS = 5
+
+/** Tells a caller how its download goes: by the clock, and to who reads meanwhile as soon as there is more to read. */
+export class ProgressFeed {
+  readonly #options: FeedOptions
+  #cancelTick = () => {}
+  #cancelGrowth: (() => void) | null = null
+  #toldEnd: number
+  #toldAt = Number.NEGATIVE_INFINITY
+  #isStopped = false
+
+  constructor(options: FeedOptions) {
+    this.#options = options
+    this.#toldEnd = options.readFrom ?? 0
+    this.#tick()
+  }
+
+  /** There may be more to read. */
+  look(): void {
+    const { clock } = this.#options
+    if (this.#isStopped || this.#cancelGrowth || !this.#hasGrown) return
+    const waitMs = this.#toldAt + GROWTH_MS - clock.now()
+    if (waitMs <= 0) return this.#tell()
+    this.#cancelGrowth = clock.schedule(waitMs, () => {
+      this.#cancelGrowth = null
+      this.#tell()
+    })
+  }
+
+  /** Says at once how things stand. */
+  tell(): void {
+    const { run, readFrom, clock, send } = this.#options
+    const progress = run().snapshot()
+    if (readFrom === null) return send({ event: 'progress', progress })
+    const readable = readableStretch(run(), readFrom)
+    this.#toldEnd = readable?.endByte ?? readFrom
+    this.#toldAt = clock.now()
+    send({ event: 'progress', progress, readable })
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#cancelTick()
+    this.#cancelGrowth?.()
+  }
+
+  get #hasGrown(): boolean {
+    const { run, readFrom } = this.#options
+    const readable = readFrom === null ? null : readableStretch(run(), readFrom)
+    return readable !== null && readable.endByte > this.#toldEnd
+  }
+
+  /** Whoever is behind is told the next time, what has come up by then in one event. */
+  #tell(): void {
+    if (!this.#options.isBehind()) this.tell()
+  }
+
+  #tick(): void {
+    this.#options.onTick()
+    this.#tell()
+    this.#cancelTick = this.#options.clock.schedule(PROGRESS_MS, () => this.#tick())
+  }
+}

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import type { ChildProcess } from 'node:child_process'
+import { mkdir, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { runCli } from './cli-run.ts'
+import { type Account, kill, type Processes, startProcesses, startServer } from './processes.ts'
+
+/** Hosts with a dfdaemon and a resident peer each, 127.0.0.11 and on, and one supernode for them all: real processes. */
+
+export type Host = {
+  readonly ip: string
+  /** `host:port` of its dfdaemon. */
+  readonly mirror: string
+  /** Its resident peer's. */
+  readonly account: Account
+  /** `kill -9`. */
+  killDfdaemon(): Promise<void>
+}
+
+export type Hosts = {
+  readonly processes: Processes
+  /** One more. */
+  start(): Promise<Host>
+  /** Ends everything and removes the directories. */
+  stop(): Promise<void>
+}
+
+/** @param registry `host:port` of the registry that the dfdaemons ask for whoever names none */
+export async function openHosts(registry: string): Promise<Hosts> {
+  const processes = await startProcesses()
+  const daemons: ChildProcess[] = []
+  let count = 0
+  return {
+    processes,
+    async start() {
+      const ip = `127.0.0.${10 + ++count}`
+      const account = processes.account()
+      const config = path.join(account.home, 'dfdaemon.yml')
+      await mkdir(account.home, { recursive: true })
+      const settings = {
+        hostIp: ip,
+        port: 0,
+        registry_mirror: { remote: `http://${registry}` },
+        // containerd says the name, and one without a row is taken for one with TLS.
+        registries: [{ name: registry, remote: `http://${registry}` }],
+        supernodes: [processes.node],
+        workHome: account.home,
+        dfget_flags: ['--ip', ip],
+      }
+      // JSON is YAML.
+      await writeFile(config, JSON.stringify(settings))
+      const { child, ports } = await startServer('dfdaemon', ['--config', config])
+      daemons.push(child)
+      return { ip, mirror: `${ip}:${ports[0]}`, account, killDfdaemon: () => kill(child) }
+    },
+    async stop() {
+      await Promise.all(daemons.map(kill))
+      await processes.stop()
+    },
+  }
+}
+
+export async function startThreeHosts(
+  registry: string,
+): Promise<Hosts & { readonly hosts: readonly [Host, Host, Host] }> {
+  const world = await openHosts(registry)
+  try {
+    return { ...world, hosts: await Promise.all([world.start(), world.start(), world.start()]) }
+  } catch (thrown) {
+    await world.stop()
+    throw thrown
+  }
+}
+
+/** What `dfdaemon setup RUNTIME --write` writes, below the directory that is returned. */
+export async function setUp(
+  runtime: 'docker' | 'containerd' | 'podman',
+  { registry, mirror, directory }: { registry: string; mirror: string; directory: string },
+): Promise<string> {
+  const root = path.join(directory, 'set-up')
+  await mkdir(root, { recursive: true })
+  const words = ['setup', runtime, '--write', '--root', root, '--registry', registry]
+  const { status, stdout, stderr } = await runCli('dfdaemon', [...words, '--daemon', `http://${mirror}`])
+  assert.equal(status, 0, stdout + stderr)
+  return path.join(root, 'etc')
+}

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict'
+import { mkdtemp } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { type BlobRelay, startBlobRelay } from './blob-relay.ts'
+import { obstacleTo, type Program } from './programs.ts'
+import { type Registry, startRegistry } from './registry.ts'
+import { type Image, makeImage, makeIndex, makeLayer, uniqueBytes } from './registry-images.ts'
+import { type RuntimeClient, type RuntimePlace, removeWithAll } from './runtime-client.ts'
+import { startThreeHosts } from './runtime-hosts.ts'
+
+/** What holds of every container runtime that pulls through dfdaemon. */
+
+type Runtime = {
+  readonly name: string
+  readonly programs: readonly Program[]
+  readonly needsRoot: boolean
+  readonly readsZstd: boolean
+  /** Goes on where a broken answer ended; others fail. */
+  readonly resumes: boolean
+  /** Asks the registry where dfdaemon is down. Docker's would be docker.io. */
+  readonly fallsBack: boolean
+  start(place: RuntimePlace): Promise<RuntimeClient>
+}
+
+const KIB = 1024
+const MIB = 1024 ** 2
+/** What the registry may send of blobs, over what there is. */
+const EGRESS_FACTOR_MAX = 1.01
+const TEST = { timeout: 60_000 }
+
+type Kind = { readonly name: string; readonly image: () => Image }
+
+const layers = (name: string, count: number, lengthBytes: number) =>
+  Array.from({ length: count }, (_, number) => makeLayer(`${name}-${number}`, lengthBytes))
+
+const KINDS: readonly Kind[] = [
+  { name: 'one layer', image: () => makeImage(layers('one', 1, 3 * MIB)) },
+  {
+    name: 'five layers',
+    image: () => makeImage([...layers('five', 4, MIB), makeLayer('five-raw', MIB, 'none')]),
+  },
+  { name: 'twenty layers', image: () => makeImage(layers('twenty', 20, 100 * KIB)) },
+  { name: 'a layer of 24 MiB', image: () => makeImage(layers('big', 1, 24 * MIB)) },
+  {
+    name: 'an index of two architectures',
+    image: () => makeIndex({ own: layers('own', 2, MIB), other: layers('other', 2, MIB) }),
+  },
+  { name: "Docker's own format", image: () => makeImage(layers('docker', 2, MIB), 'docker') },
+]
+const ZSTD: Kind = {
+  name: 'layers compressed with zstd',
+  image: () => makeImage([makeLayer('zstd-1', MIB, 'zstd'), makeLayer('zstd-2', MIB, 'zstd')]),
+}
+
+export function describeRuntime(runtime: Runtime): void {
+  const skip = obstacleTo(['docker-registry', ...runtime.programs], { root: runtime.needsRoot })
+  describe(`${runtime.name} through dfdaemon`, { skip }, () => {
+    let directory: string
+    let registry: Registry
+    let world: Awaited<ReturnType<typeof startThreeHosts>>
+    /** In front of the first host's dfdaemon. */
+    let front: BlobRelay
+    let clients: RuntimeClient[] = []
+
+    before(async () => {
+      directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-real-'))
+      registry = await startRegistry(path.join(directory, 'registry'))
+      world = await startThreeHosts(registry.address)
+      front = await startBlobRelay(world.hosts[0].mirror)
+      clients = await Promise.all(
+        world.hosts.map((host, number) =>
+          runtime.start({
+            registry: registry.address,
+            mirror: number === 0 ? front.address : host.mirror,
+            directory: path.join(directory, host.ip),
+          }),
+        ),
+      )
+    })
+    after(async () => {
+      await Promise.all(clients.map(client => client.stop()))
+      await front?.stop()
+      await world?.stop()
+      await registry?.stop()
+      await removeWithAll(directory)
+    })
+
+    async function pull(client: RuntimeClient, repository: string, image: Image): Promise<void> {
+      const { isDone, said } = await client.pull(repository, '1')
+      assert.ok(isDone, said)
+      await client.check(repository, '1', image)
+    }
+
+    function assertEgress(images: readonly Image[]): void {
+      const [sent, unique] = [registry.relay.blobBytes(), uniqueBytes(images)]
+      assert.ok(sent >= unique && sent <= unique * EGRESS_FACTOR_MAX, `${sent} bytes for ${unique}`)
+    }
+
+    for (const { name, image: imageOf } of runtime.readsZstd ? [...KINDS, ZSTD] : KINDS) {
+      it(`gets ${name} on three hosts at once, and the registry sends each byte once`, TEST, async () => {
+        const image = imageOf()
+        const repository = `lib/${name.replaceAll(/\W/g, '').toLowerCase()}`
+        await registry.push(repository, '1', image)
+        registry.relay.forget()
+        await Promise.all(clients.map(client => pull(client, repository, image)))
+        assertEgress([image])
+      })
+    }
+
+    it('gets a layer of two repositories from the registry once', TEST, async () => {
+      const shared = makeLayer('shared', 2 * MIB)
+      const first = makeImage([shared, makeLayer('first', KIB)])
+      const second = makeImage([shared, makeLayer('second', KIB)])
+      await registry.push('lib/first', '1', first)
+      await registry.push('other/second', '1', second)
+      registry.relay.forget()
+      await Promise.all([
+        pull(clients[0], 'lib/first', first),
+        pull(clients[1], 'other/second', second),
+        pull(clients[2], 'lib/first', first),
+      ])
+      assertEgress([first, second])
+    })
+
+    if (runtime.resumes) {
+      it('goes on with Range where an answer broke off', TEST, async () => {
+        const image = makeImage(layers('broken', 1, 4 * MIB))
+        const [{ digest, bytes }] = image.own.layers
+        await registry.push('lib/broken', '1', image)
+        front.cut(digest, 2 * MIB)
+        front.forget()
+        await pull(clients[0], 'lib/broken', image)
+        const asked = front.requests.filter(request => request.method === 'GET' && request.digest === digest)
+        const [whole, rest] = asked
+        assert.deepEqual([asked.length, whole.range, rest.status], [2, null, 206])
+        const start = Number(/^bytes=(\d+)-/.exec(rest.range ?? '')?.[1])
+        assert.ok(start > 0 && start <= 2 * MIB, `${rest.range}`)
+        assert.equal(rest.bodyBytes, bytes.length - start)
+      })
+    }
+
+    if (runtime.fallsBack) {
+      it('gets the image from the registry itself where dfdaemon is down', TEST, async () => {
+        const image = makeImage(layers('fallen', 2, MIB))
+        await registry.push('lib/fallen', '1', image)
+        await world.hosts[1].killDfdaemon()
+        registry.relay.forget()
+        await pull(clients[1], 'lib/fallen', image)
+        assertEgress([image])
+      })
+    }
+  })
+}

@@ -231,7 +231,8 @@ describe('podman and skopeo', () => {
       }
       await pull(daemon.address)
       assert.deepEqual(whoWasAsked(asked), ['daemon', 'registry'])
-      assert.ok(asked.includes('daemon: /v2/lib/small/manifests/1'), asked.join('\n'))
+      const component = registry.address.replace(':', '.')
+      assert.ok(asked.includes(`daemon: /v2/${component}/lib/small/manifests/1`), asked.join('\n'))
       await pull(NOBODY)
       assert.deepEqual(whoWasAsked(asked), ['registry'])
       assert.ok(fs.existsSync(root.at(DROP_IN)))

@@ -77,7 +77,7 @@ describe('what is refused changes nothing', () => {
       title: 'a registry that podman knows already',
       runtime: 'podman',
       own: { '/etc/containers/registries.conf': '[[registry]]\nlocation = "docker.io"\nblocked = true\n' },
-      says: /registries\.conf has a \[\[registry\]\] for docker\.io of its own[\s\S]*location = "127\.0\.0\.1:65001"\ninsecure = true/,
+      says: /registries\.conf has a \[\[registry\]\] for docker\.io of its own[\s\S]*location = "127\.0\.0\.1:65001\/docker\.io"\ninsecure = true/,
     },
     {
       title: 'the old form of registries.conf',
@@ -86,22 +86,27 @@ describe('what is refused changes nothing', () => {
       says: /old form 1/,
     },
     {
-      title: 'several registries for podman',
+      title: 'a registry that podman knows with a mirror that names no registry',
       runtime: 'podman',
-      flags: ['--registry', 'docker.io', '--registry', 'quay.io'],
-      code: 'USAGE',
-      says: /an image of the same name from another registry/,
-    },
-    {
-      title: 'a mirror of another registry beside one of ours',
-      runtime: 'podman',
-      flags: ['--registry', 'quay.io'],
       own: {
         [DROP_IN]:
           '[[registry]]\nlocation = "docker.io"\n[[registry.mirror]]\nlocation = "127.0.0.1:65001"\n',
       },
+      says: /50-dragonfly\.conf has a \[\[registry\]\] for docker\.io of its own/,
+    },
+    {
+      title: 'a registry that podman takes for a part of Docker Hub',
+      runtime: 'podman',
+      flags: ['--registry', 'registry'],
       code: 'USAGE',
-      says: /For docker\.io, quay\.io together/,
+      says: /^registry cannot be named to a mirror/,
+    },
+    {
+      title: 'a registry that is no component of a path',
+      runtime: 'crio',
+      flags: ['--registry', '[::1]:5000'],
+      code: 'USAGE',
+      says: /^\[::1\]:5000 cannot be named to a mirror/,
     },
     {
       title: 'a docker registry other than Docker Hub',

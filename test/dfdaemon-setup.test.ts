@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
+import { parse as parseToml } from 'smol-toml'
+import { gatherSettings } from '../src/cli/dfdaemon-settings.ts'
 import {
   BACKUP,
   CONFIG_TOML,
@@ -41,6 +43,13 @@ const CASES = [
   { runtime: 'containerd', flags: [], own: {}, changed: HOSTS_TOML, command: 'systemctl restart containerd' },
   { runtime: 'crio', flags: [], own: {}, changed: DROP_IN, command: 'systemctl reload crio' },
   { runtime: 'podman', flags: [], own: { [DROP_IN]: '# mine\n' }, changed: DROP_IN, command: null },
+  {
+    runtime: 'podman',
+    flags: ['--registry', 'quay.io', '--registry', 'registry.example:5000'],
+    own: {},
+    changed: DROP_IN,
+    command: null,
+  },
 ] as const
 
 for (const { runtime, flags, own, changed, command } of CASES) {
@@ -118,6 +127,50 @@ for (const { runtime, flags, own, changed, command } of CASES) {
     })
   })
 }
+
+describe('setup podman', () => {
+  const flags = [
+    '--registry',
+    'docker.io',
+    '--registry',
+    'quay.io',
+    '--registry',
+    'http://registry.example:5000',
+  ]
+
+  it('names each registry to the mirror', async t => {
+    const root = await openSetupRoot(t)
+    await root.setup('podman', '--write', ...flags)
+    const { registry } = parseToml(root.text(DROP_IN)) as {
+      registry: { prefix: string; mirror: { location: string; insecure: boolean }[] }[]
+    }
+    const mirrorAt = (component: string) => [`127.0.0.1:65001/${component}`, true]
+    assert.deepEqual(
+      registry.map(({ prefix, mirror }) => [
+        prefix,
+        ...mirror.map(({ location, insecure }) => [location, insecure]),
+      ]),
+      [
+        ['docker.io', mirrorAt('docker.io')],
+        ['quay.io', mirrorAt('quay.io')],
+        ['registry.example:5000', mirrorAt('registry.example.5000')],
+      ],
+    )
+  })
+
+  it('says what dfdaemon.yml must have, in words that dfdaemon reads', async t => {
+    const root = await openSetupRoot(t)
+    const { said } = await root.setup('podman', '--write', ...flags)
+    const [yaml] = /^registries:\n(?:[- ] .*\n)+/m.exec(said) ?? []
+    root.put('dfdaemon.yml', yaml ?? '')
+    const { registries } = await gatherSettings({}, { environment: {}, named: root.at('dfdaemon.yml') })
+    assert.deepEqual(registries, [
+      { name: 'docker.io', remote: 'https://registry-1.docker.io' },
+      { name: 'quay.io', remote: 'https://quay.io' },
+      { name: 'registry.example:5000', remote: 'http://registry.example:5000' },
+    ])
+  })
+})
 
 /** Foreign edits after --write, and what must be left of the file after --undo; null means no file. */
 const EDITS: readonly {
@@ -227,6 +280,16 @@ describe('--undo of a file that somebody edited since', () => {
       )
     })
   }
+
+  it('podman: only the registries that somebody added stay of many', async t => {
+    const root = await openSetupRoot(t)
+    await root.setup('podman', '--write', '--registry', 'quay.io', '--registry', 'registry.example:5000')
+    const own = '\n[[registry]]\nlocation = "gcr.io"\nblocked = true\n'
+    fs.appendFileSync(root.at(DROP_IN), own)
+    await root.setup('podman', '--undo')
+    const head = '# dfdaemon setup podman, or crio; taken back by the same with --undo\n'
+    assert.equal(root.text(DROP_IN).replace(/\n{3,}/, '\n\n'), head + own)
+  })
 
   it('an edit stays through a second --write, and --undo after that', async t => {
     const root = await openSetupRoot(t)

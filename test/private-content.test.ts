@@ -161,6 +161,39 @@ describe('private content', () => {
     )
   })
 
+  it('of two repositories of one registry is fetched once, and each caller is let in where it asks', async () => {
+    const urlIn = (repository: string) => `${origin.url}/v2/${repository}/blobs/${digest()}`
+    const asked = (repository: string, secret: string) => ({
+      url: urlIn(repository),
+      headers: [['Authorization', secret]] as [string, string][],
+    })
+    judge = ({ url, headers }) =>
+      url?.startsWith(`/v2/${headers.authorization}/`) ? { to: 'content' } : { to: 'refusal', status: 401 }
+    const download = async ({ url, headers }: Asked) =>
+      system.download(await system.startPeer({ log }), url, { headers, digest: digest() })
+    const isQuestion = ({ range, 'if-none-match': known }: IncomingMessage['headers']) =>
+      range === 'bytes=0-0' || known !== undefined
+    const bodies = () => origin.requests.filter(({ headers }) => !isQuestion(headers)).length
+    origin.holdAfterBytes = 1024 * 1024
+    const first = download(asked('one', 'one'))
+    const early = await ControlPeer.greeted(system.node)
+    while (origin.requests.length === 0) await new Promise(resolve => setImmediate(resolve))
+    const layout = await early.announce(announcement({ ...asked('two', 'two'), digest: digest() }))
+    assert.equal(layout.type, 'layout', 'also while it is fetched')
+    origin.holdAfterBytes = null
+    await first
+    await download(asked('two', 'two'))
+    for (const refused of [asked('two', 'one'), asked('three', 'two')]) {
+      const sent = system.supernode.sentBytes
+      const error = await refusalOf(download(refused))
+      assert.equal(error.code, 'ORIGIN_UNAUTHORIZED')
+      assert.equal(system.supernode.sentBytes, sent)
+    }
+    await system.restartSupernode({ freshMs: 0 })
+    await download(asked('two', 'two'))
+    assert.equal(bodies(), 1)
+  })
+
   it('is not given for a digest with another URL: not while it is fetched, not later, not after a restart', async t => {
     const other = await startOriginServer()
     t.after(() => other.close())

@@ -99,9 +99,12 @@ describe('kill -9 in the middle of a pull', { skip }, () => {
     registry.relay.forget()
     // The last that the registry is asked: podman has the configuration already.
     registry.relay.beforeHead(layer, () => registry.kill())
-    await assertPulled(clients[2], repository, image)
+    try {
+      await assertPulled(clients[2], repository, image)
+    } finally {
+      await registry.restart()
+    }
     assert.equal(registry.relay.blobBytes(layer), 0)
-    await registry.restart()
   })
 
   it('of the registry fails where nobody else holds the rest, and the next pull goes on', TEST, async () => {

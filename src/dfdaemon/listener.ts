@@ -66,7 +66,8 @@ export function createListener(
       socket.destroy()
       return
     }
-    onInvalid((socket as Socket).remoteAddress, code)
+    // Clients that do not know whether a mirror speaks TLS try that first.
+    if (!isClientHello(error)) onInvalid((socket as Socket).remoteAddress, code)
     // Into the middle of an answer, nothing is said.
     if (isBetweenAnswers && socket.writable) refuse(socket as Socket, STATUS_OF[code] ?? 400)
     else socket.destroy()
@@ -90,6 +91,11 @@ const LINGER_MS = 1_000
 const STATUS_OF: Readonly<Record<string, number>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 408,
   HPE_HEADER_OVERFLOW: 431,
+}
+
+/** A TLS record of the handshake (RFC 8446, section 5.1). */
+function isClientHello(error: Error & { rawPacket?: Buffer }): boolean {
+  return error.rawPacket?.[0] === 0x16
 }
 
 /** The client has a moment to take it in: what it still sends would break the connection before it has read. */

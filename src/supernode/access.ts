@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
+import { namesSameContent } from '../core/blob-url.ts'
 import { type Caller, shownBy } from '../core/caller.ts'
 import type { Clock } from '../core/clock.ts'
 import { DragonflyError } from '../core/error.ts'
-import { filterUrl } from '../core/filter-url.ts'
 import type { Version } from '../core/version.ts'
 import type { Origin, ProbeAnswer } from '../origin/origin.ts'
 
@@ -30,7 +30,7 @@ export class Access {
   }
 
   /**
-   * @throws DragonflyError the origin's refusal; SUPERNODE_FAILED where the caller proves nothing about this content: another URL, or an
+   * @throws DragonflyError the origin's refusal; SUPERNODE_FAILED where the caller proves nothing about this content: a URL that names other content, or an
    *   answer that is not this content, such as a page that asks for a password
    */
   async check(caller: Caller, content: FetchedContent): Promise<void> {
@@ -41,7 +41,7 @@ export class Access {
 
   /** Like `check`, but the origin's word is one of now. */
   async ask(caller: Caller, content: FetchedContent): Promise<void> {
-    if (filterUrl(caller.url).url !== content.fetchedFrom) throw notProven()
+    if (!namesSameContent(caller.url, content.fetchedFrom)) throw notProven()
     const key = keyOf(caller, content)
     if (!isSameContent(content.version, await this.#probe(caller, key))) throw notProven()
     if (this.#granted.size >= REMEMBERED_MAX) this.#granted.clear()

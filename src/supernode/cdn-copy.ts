@@ -1,13 +1,15 @@
+import { namesSameContent } from '../core/blob-url.ts'
 import { type Caller, isSameCaller } from '../core/caller.ts'
 import { DragonflyError } from '../core/error.ts'
 import { filterUrl, redactUrl } from '../core/filter-url.ts'
 import { hasValidator } from '../core/generation.ts'
 import type { TaskId } from '../core/task-id.ts'
-import type { Engine } from '../peer/engine.ts'
+import type { Engine, TaskRequest } from '../peer/engine.ts'
 import type { TaskFile } from '../store/task-file.ts'
 import type { PeerMessages } from '../wire/control.ts'
 import { type Access, type FetchedContent, notProven } from './access.ts'
 import { CdnFill, type CdnObserver } from './cdn-fill.ts'
+import { firstLackedByte } from './holding-claim.ts'
 import type { Parents } from './parents.ts'
 import { WaitingSupernodes } from './waiting-supernodes.ts'
 
@@ -139,7 +141,7 @@ export class CdnCopy {
     asking: { caller: Caller; fill: Promise<CdnFill> },
     message: PeerMessages['announce'],
   ): Promise<CdnFill | null> {
-    if (filterUrl(asking.caller.url).url !== filterUrl(message.url).url) throw notProven()
+    if (!namesSameContent(asking.caller.url, message.url)) throw notProven()
     try {
       return await asking.fill
     } catch (thrown) {
@@ -158,10 +160,8 @@ export class CdnCopy {
 
   async #begin(message: PeerMessages['announce']): Promise<CdnFill> {
     const { engine, observer, taskId, parents, supernodeId } = this.#options
-    const { url, headers, tag, expectedDigest, range, lookAhead, readFrom } = message
-    // From parents the reader's pieces come first. Without them the origin is read once, from its first byte.
-    const isForReader = lookAhead !== null && parents.present.length > 0
-    const reader = isForReader ? { lookAhead, fromByte: readFrom ?? 0 } : null
+    const { url, headers, tag, expectedDigest, range } = message
+    const reader = readerOf(message, parents.present.length > 0)
     const request = { taskId, url, headers, name: taskId, tag, expectedDigest, range, reader }
     this.#waiting = new WaitingSupernodes(supernodeId)
     this.#waiting.add(message.via ?? [])
@@ -206,7 +206,7 @@ export class CdnCopy {
    */
   async #mayUse(file: TaskFile, message: PeerMessages['announce']): Promise<boolean> {
     if (message.expectedDigest === null) return hasValidator(file.validator)
-    if (redactUrl(message.url) !== file.url) return false
+    if (!namesSameContent(redactUrl(message.url), file.url)) return false
     const { generation, validator, layout } = file
     const fetchedFrom = filterUrl(message.url).url
     return this.#isShown(message, { fetchedFrom, version: { generation, validator, layout } })
@@ -226,6 +226,18 @@ export class CdnCopy {
 
 function contentOf(fill: CdnFill): FetchedContent {
   return { fetchedFrom: fill.fetchedFrom, version: fill.version }
+}
+
+/**
+ * With what the fill begins where it can. Who asks first may come from another supernode that is gone, and the others of that swarm, who
+ * hold about the same, after it: what they lack comes before what they have. From parents, a reader's pieces come first. Else null: the
+ * origin is read once, from its first byte.
+ */
+function readerOf(announce: PeerMessages['announce'], hasParents: boolean): TaskRequest['reader'] {
+  const { lookAhead, readFrom } = announce
+  if (lookAhead !== null && hasParents) return { lookAhead, fromByte: readFrom ?? 0 }
+  const fromByte = firstLackedByte(announce)
+  return fromByte === null ? null : { lookAhead: lookAhead ?? 1, fromByte }
 }
 
 function closed(): DragonflyError {

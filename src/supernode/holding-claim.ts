@@ -20,9 +20,15 @@ export function heldOf(announce: Announce, { generation, layout }: Version, coun
   return isSame ? Bitmap.decode(announce.held, size) : new Bitmap(0)
 }
 
-export function claimsWhole({ generation, lengthBytes, pieceLength, held }: Announce): boolean {
-  if (generation === null || lengthBytes === null || !isValidLayout(lengthBytes, pieceLength)) return false
-  return Bitmap.decode(held, pieceCount({ lengthBytes, pieceLength })).isFull
+export function claimsWhole(announce: Announce): boolean {
+  return heldAsSaid(announce)?.isFull ?? false
+}
+
+/** Where what the announcer lacks begins; null where it holds nothing, or everything, or does not say how much there is. */
+export function firstLackedByte(announce: Announce): number | null {
+  const held = heldAsSaid(announce)
+  if (held === null || held.count === 0 || held.isFull) return null
+  return held.firstMissing() * announce.pieceLength
 }
 
 export function isOfVersion(announce: Announce, { generation, layout }: Version): boolean {
@@ -41,4 +47,9 @@ export function versionShown(announce: Announce, { validator, lengthBytes }: Pro
     createHash('sha256').update(bytes).digest(),
   )
   return { generation, validator, layout: layoutFor(lengthBytes) }
+}
+
+function heldAsSaid({ generation, lengthBytes, pieceLength, held }: Announce): Bitmap | null {
+  if (generation === null || lengthBytes === null || !isValidLayout(lengthBytes, pieceLength)) return null
+  return Bitmap.decode(held, pieceCount({ lengthBytes, pieceLength }))
 }

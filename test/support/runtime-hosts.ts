@@ -41,8 +41,6 @@ export async function openHosts(registry: string): Promise<Hosts> {
         hostIp: ip,
         port: 0,
         registry_mirror: { remote: `http://${registry}` },
-        // containerd says the name, and one without a row is taken for one with TLS.
-        registries: [{ name: registry, remote: `http://${registry}` }],
         supernodes: [processes.node],
         workHome: account.home,
         dfget_flags: ['--ip', ip],

@@ -55,7 +55,7 @@ export class SetupRoot {
       names.map(name => {
         const { mode, uid, gid, mtimeMs, nlink } = fs.lstatSync(this.at(name))
         const isFile = fs.lstatSync(this.at(name)).isFile()
-        const content = isFile ? [fs.readFileSync(this.at(name), 'latin1'), Math.floor(mtimeMs), nlink] : []
+        const content = isFile ? [fs.readFileSync(this.at(name), 'latin1'), Math.round(mtimeMs), nlink] : []
         return [name, [mode, uid, gid, ...content]]
       }),
     )

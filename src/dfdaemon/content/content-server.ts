@@ -227,6 +227,7 @@ const NOT_FOR_ORIGIN = new Set([
   'accept',
   'accept-language',
   'cache-control',
+  'docker-distribution-api-version',
   'forwarded',
   'pragma',
   'referer',

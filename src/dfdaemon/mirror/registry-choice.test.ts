@@ -35,6 +35,16 @@ describe('the registry that a request means', () => {
     assert.equal(remoteOf('a.example', null, registries), 'https://a')
   })
 
+  it('is the usual one where it is called by its own name, scheme and all', () => {
+    const withPort = { usual: at('http://registry:5000'), registries: named }
+    assert.equal(
+      chooseRegistry(withPort, { name: 'registry:5000', repository: null })?.remote,
+      'http://registry:5000',
+    )
+    const hub = { usual: at('https://registry-1.docker.io'), registries: named }
+    assert.equal(chooseRegistry(hub, { name: 'docker.io', repository: null }), hub.usual)
+  })
+
   it('is the host of that name otherwise', () => {
     assert.equal(remoteOf('c.example:5000'), 'https://c.example:5000')
     assert.equal(remoteOf('[::1]:5000'), 'https://[::1]:5000')

@@ -1,7 +1,6 @@
-import { authorityOf } from '../../net/url-authority.ts'
 import type { MirrorOptions } from '../options.ts'
 import { repositoryOf } from './mirror-path.ts'
-import { entryFor, REAL_HOSTS } from './registry-choice.ts'
+import { entryFor, isUsual } from './registry-choice.ts'
 
 /**
  * Clients of containers/image (podman, skopeo, CRI-O) know a mirror by `host:port/path`, and tell it nothing else. So the first component
@@ -35,10 +34,4 @@ export function registryInPath(options: MirrorOptions, path: string): NamedInPat
 /** Docker's rule (distribution's `reference.ParseNormalizedNamed`): any other first component is a user or a project of a registry. */
 export function isRegistryName(name: string): boolean {
   return /[.:]/.test(name) || name === 'localhost'
-}
-
-function isUsual({ usual }: MirrorOptions, name: string): boolean {
-  const url = new URL(usual.remote)
-  const { host, port } = authorityOf(url)
-  return [url.host, `${host}:${port}`].includes(name) || REAL_HOSTS[name] === url.host
 }

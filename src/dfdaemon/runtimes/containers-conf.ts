@@ -140,9 +140,9 @@ function notesOn(
   const longer = tables.filter(({ prefix }) => names.some(name => prefix.startsWith(`${name}/`)))
   const entries = registries.map(({ name, server }) => `- name: ${name}\n  remote: ${server}`)
   return [
-    `dfdaemon must know these registries. Its file dfdaemon.yml must have, but for the registry of registry_mirror:\n\nregistries:\n${entries.join('\n')}`,
-    'Without its entry, a registry has no image for podman at dfdaemon (404), and podman takes it from the registry itself.',
-    `Credentials belong to a host, and the mirror is one: for private images of the registry of registry_mirror, also run podman login ${authority} with the same account. Others are asked without credentials; what they refuse, podman takes from them itself.`,
+    `dfdaemon must know these registries by name. In its file dfdaemon.yml, for each but the one of registry_mirror:\n\nregistries:\n${entries.join('\n')}`,
+    'Without its entry, dfdaemon looks for the images of a registry in that of registry_mirror, where they are not (404), and they come from the registry itself.',
+    `Credentials belong to a host, and the mirror is one: for private images of the registry of registry_mirror, also run podman login ${authority} with the account that you have there. Other registries are asked without credentials; what they refuse then, even public images where they want a token for those, comes from the registry itself.`,
     ...longer.map(
       ({ path, prefix }) =>
         `${path} has a [[registry]] for ${prefix}, which counts for its images: they do not come through dfdaemon.`,

@@ -65,6 +65,7 @@ describe('a cluster that loses its parts', () => {
     const { tasks } = await accounts[0].when(isHalfWay)
     const lost = cluster.supernodes.find(({ node }) => node === tasks[0].node)!
     await lost.kill()
+    const asked = file.requests.length
     const ended = await outcomes
     await assertComplete(accounts, ended)
     for (const [i, account] of accounts.entries()) {
@@ -73,6 +74,10 @@ describe('a cluster that loses its parts', () => {
       const { bytes } = ended[i]
       assert.equal(bytes.peers + bytes.supernode + bytes.origin, LENGTH_BYTES, 'nothing was fetched twice')
     }
+    const [start] = file.requests
+      .slice(asked)
+      .flatMap(({ headers }) => /^bytes=([1-9]\d*)-$/.exec(headers.range ?? '')?.[1] ?? [])
+    assert.ok(Number(start) > 0, 'the next one begins with what is lacking')
     await lost.restart()
     for (const account of accounts) assert.notEqual((await account.status())!.tasks[0].node, lost.node)
   })

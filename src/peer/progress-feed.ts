@@ -18,7 +18,7 @@ type FeedOptions = {
 /** Between events that come by the clock. */
 const PROGRESS_MS = 200
 /** Pieces that come faster than this are told together. */
-const GROWTH_MS = 5
+const GROWTH_MS = 20
 
 /** Tells a caller how its download goes: by the clock, and to who reads meanwhile as soon as there is more to read. */
 export class ProgressFeed {

@@ -29,11 +29,17 @@ export function obstacleTo(
   const absent = programs.filter(name => spawnSync('which', [name], { env: ENVIRONMENT }).status !== 0)
   const obstacles = [
     ...absent.map(name => `${name} is not installed`),
-    ...(needs.root && process.getuid?.() !== 0 ? [`${programs.join(' and ')} need root`] : []),
+    ...(needs.root && !mayMount() ? [`${programs.join(' and ')} need root, and leave to mount`] : []),
   ]
   if (obstacles.length === 0) return false
   for (const obstacle of obstacles) process.stdout.write(`\n!!! NOT RUN: ${obstacle}\n\n`)
   return obstacles.join(', ')
+}
+
+/** As container runtimes do with what they unpack. */
+function mayMount(): boolean {
+  const words = ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']
+  return process.getuid?.() === 0 && spawnSync('unshare', words, { env: ENVIRONMENT }).status === 0
 }
 
 type Words = readonly string[]

@@ -172,6 +172,11 @@ export class Supernode {
     return this.#tasks.all().reduce((sum, task) => sum + task.consumerCount, 0)
   }
 
+  /** Tasks of which a copy is being made, or somebody waits to be let in. */
+  get busyCount(): number {
+    return this.#tasks.all().filter(task => !task.isAtRest).length
+  }
+
   get zone(): string | null {
     return this.#zone
   }

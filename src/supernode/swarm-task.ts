@@ -108,9 +108,14 @@ export class SwarmTask {
     return this.#swarm?.consumerCount ?? 0
   }
 
+  /** Nobody waits to be let in, and no copy is being made. */
+  get isAtRest(): boolean {
+    return this.#announcing === 0 && this.#copy.isAtRest
+  }
+
   /** Nobody needs it at the moment, and it is at rest. */
   get isIdle(): boolean {
-    return this.memberCount === 0 && this.#announcing === 0 && this.#copy.isAtRest
+    return this.memberCount === 0 && this.isAtRest
   }
 
   /** Lets the member in, or tells it why not. */

@@ -36,7 +36,7 @@ export type TestSystem = {
   begin(peer: Peer, url: string, request?: Partial<DownloadRequest>): ReturnType<Peer['download']>
   /** Downloads and waits; rejects with the DragonflyError of the download. */
   download(peer: Peer, url: string, request?: Partial<DownloadRequest>): Promise<RunResult>
-  /** Resolves when the supernode has heard that every download is over. */
+  /** Resolves when the supernode has heard that every download is over, and has finished its own copies. */
   heardAll(): Promise<void>
   stopSupernode(): Promise<void>
   /** On the same ports and the same home. */
@@ -114,7 +114,8 @@ export async function startSystem(options: Partial<SupernodeOptions> = {}): Prom
       }
     },
     async heardAll() {
-      while (system.supernode.consumerCount > 0) await sleep(systemClock, 1)
+      const isAtRest = () => system.supernode.consumerCount + system.supernode.busyCount === 0
+      while (!isAtRest()) await sleep(systemClock, 1)
     },
     async stopSupernode() {
       const stopping = supernode

@@ -1,16 +1,13 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import os from 'node:os'
-import path from 'node:path'
-import { after, before, beforeEach, describe, it } from 'node:test'
+import { beforeEach, describe, it } from 'node:test'
 import {
   type ApiQuestion,
+  freshManager,
   joinAt,
   leaseOf,
   type ManagerWorld,
   refused,
   renewAt,
-  startManager,
 } from './support/manager-world.ts'
 
 /** What administrators do by API, and what comes of it. */
@@ -27,22 +24,11 @@ const ENTRY = {
 const TOKEN = { kind: 'join', name: 'x', lifetimeMs: 1_000, usesMax: null }
 
 describe('the administration of a cluster', () => {
-  let directory: string
+  const fresh = freshManager()
   let world: ManagerWorld
   let admin: string
-  let files = 0
-  before(async () => {
-    directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-manager-'))
-  })
-  beforeEach(async () => {
-    await world?.manager.stop()
-    const file = path.join(directory, `${++files}.db`)
-    world = await startManager({ database: { kind: 'sqlite', file }, armory: { kind: 'database' } })
-    admin = await world.token({ kind: 'admin' })
-  })
-  after(async () => {
-    await world.manager.stop()
-    await rm(directory, { recursive: true })
+  beforeEach(() => {
+    ;({ world, admin } = fresh)
   })
 
   const ask = (question: ApiQuestion) => world.ask(question)

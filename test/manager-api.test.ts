@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
-import os from 'node:os'
-import path from 'node:path'
-import { after, before, beforeEach, describe, it } from 'node:test'
+import { beforeEach, describe, it } from 'node:test'
 import {
   type ApiQuestion,
+  freshManager,
   joinAt,
   leaseOf,
   type ManagerWorld,
   refused,
-  startManager,
 } from './support/manager-world.ts'
 
 /** Who may ask what, and what is refused, the same for all routes. */
@@ -50,22 +47,11 @@ const ROUTES: readonly { method: string; path: string; role: Role; body?: object
 const withId = (route: string) => route.replace('{id}', route.includes('tokens') ? '0123456789abcdef' : '1')
 
 describe('the API of the managing node', () => {
-  let directory: string
+  const fresh = freshManager()
   let world: ManagerWorld
   let admin: string
-  let files = 0
-  before(async () => {
-    directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-manager-'))
-  })
-  beforeEach(async () => {
-    await world?.manager.stop()
-    const file = path.join(directory, `${++files}.db`)
-    world = await startManager({ database: { kind: 'sqlite', file }, armory: { kind: 'database' } })
-    admin = await world.token({ kind: 'admin' })
-  })
-  after(async () => {
-    await world.manager.stop()
-    await rm(directory, { recursive: true })
+  beforeEach(() => {
+    ;({ world, admin } = fresh)
   })
 
   const ask = (question: ApiQuestion) => world.ask(question)

@@ -1,9 +1,9 @@
 import path from 'node:path'
-import { DragonflyError, toDragonflyError } from '../core/error.ts'
+import { toDragonflyError } from '../core/error.ts'
 import { formatHostPort } from '../core/host-port.ts'
 import { Dfdaemon } from '../dfdaemon/dfdaemon.ts'
 import type { ContentFetcher } from '../dfdaemon/options.ts'
-import { type Log, openLog } from '../ops/log.ts'
+import type { Log } from '../ops/log.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { systemRandom } from '../ops/system-random.ts'
 import { VERSION } from '../ops/version.ts'
@@ -11,7 +11,7 @@ import { dfgetFlags, residentFetcher } from './dfdaemon-fetcher.ts'
 import { checkAs1x, compileDfdaemonOptions, RefusedSetting } from './dfdaemon-options.ts'
 import { type DfdaemonSettings, withoutEffect } from './dfdaemon-settings.ts'
 import { findStaragentDfget, openExternalDfget } from './external-dfget.ts'
-import { putLogAside } from './log-aside.ts'
+import { openKeptLog } from './kept-log.ts'
 
 /** dfdaemon from its settings to a running server, for its own command and for the whole system. */
 
@@ -60,13 +60,7 @@ export async function startDfdaemon(
 async function openLogOf({ workHome, logConfig = {}, verbose }: DfdaemonSettings): Promise<Log> {
   const file = path.resolve(logConfig.path || path.join(workHome!, 'logs', 'dfdaemon.log'))
   const limits = { maxBytes: Number(logConfig.maxSize) * 1024 ** 2, backups: Number(logConfig.maxBackups) }
-  await putLogAside(file, limits).catch(() => {})
-  try {
-    return openLog(file, verbose ? 'debug' : 'info')
-  } catch (cause) {
-    const { message } = cause as Error
-    throw new DragonflyError('DISK_ERROR', `the log ${file} cannot be written: ${message}`, { cause })
-  }
+  return openKeptLog(file, limits, verbose ?? false)
 }
 
 async function openFetcher(

@@ -1,5 +1,5 @@
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
-import { type Log, openLog } from '../ops/log.ts'
+import type { Log } from '../ops/log.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { systemRandom } from '../ops/system-random.ts'
 import { VERSION } from '../ops/version.ts'
@@ -9,7 +9,7 @@ import { startLocalServer } from '../peer/local-server.ts'
 import { Peer } from '../peer/peer.ts'
 import { ORIGIN_TIMEOUTS } from './defaults.ts'
 import type { DfgetSettings } from './dfget-settings.ts'
-import { putLogAside } from './log-aside.ts'
+import { openKeptLog } from './kept-log.ts'
 
 /** The account's peer in this process, with its socket for commands. */
 type HomePeer = {
@@ -30,23 +30,13 @@ export async function openHomePeer(
 ): Promise<HomePeer> {
   const logFile = settings.logPath ?? home.logFile
   const limits = { maxBytes: settings.logMaxSize * 1024 ** 2, backups: settings.logMaxBackups }
-  await putLogAside(logFile, limits).catch(() => {})
-  const log = openLogFile(logFile, settings.verbose)
+  const log = await openKeptLog(logFile, limits, settings.verbose)
   try {
     return await openLogged(home, settings, { log, onStop })
   } catch (thrown) {
     const { code, message } = toDragonflyError(thrown)
     log.error({ code, cause: message }, 'peer not started')
     throw thrown
-  }
-}
-
-function openLogFile(file: string, isVerbose: boolean): Log {
-  try {
-    return openLog(file, isVerbose ? 'debug' : 'info')
-  } catch (cause) {
-    const { message } = cause as Error
-    throw new DragonflyError('DISK_ERROR', `the log ${file} cannot be written: ${message}`, { cause })
   }
 }
 

@@ -4,7 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { FakeClock } from '../../test/support/fake-clock.ts'
-import { putLogAside } from './log-aside.ts'
+import { putLogAside } from './kept-log.ts'
 import { followLog } from './log-follower.ts'
 
 async function scratch(t: TestContext): Promise<string> {

@@ -65,10 +65,10 @@ export async function openForwardProxyScene(
     clients: { allowed: [parseCidr('127.0.0.1/32')], credentials: null },
     proxies: null,
     fetcher: {
-      // biome-ignore lint/correctness/useYield: this swarm fails before it says anything
-      async *fetch(order) {
+      fetch(order) {
         orders.push(order)
-        throw new DragonflyError('PEER_ABSENT', 'there is no peer')
+        const next = () => Promise.reject(new DragonflyError('PEER_ABSENT', 'there is no peer'))
+        return { [Symbol.asyncIterator]: () => ({ next }) }
       },
     },
     accessMemoryMs: 0,

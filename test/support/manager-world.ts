@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { request } from 'node:http'
+import os from 'node:os'
+import path from 'node:path'
+import { after, before, beforeEach } from 'node:test'
 import { ERROR_TABLE, isErrorCode } from '../../src/core/error.ts'
 import { NOWHERE } from '../../src/manager/armory/armory.ts'
 import { Manager, type ManagerOptions } from '../../src/manager/manager.ts'
@@ -63,6 +67,27 @@ export async function startManager(
     token: request =>
       manager.createToken({ kind: 'join', name: 'a test', lifetimeMs: 60_000, usesMax: null, ...request }),
   }
+}
+
+/** A new managing node on SQLite for each test of a suite, with the armory in the database, and who administers it. */
+export function freshManager(): { readonly world: ManagerWorld; readonly admin: string } {
+  let directory = ''
+  let files = 0
+  const present = {} as { world: ManagerWorld; admin: string }
+  before(async () => {
+    directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-manager-'))
+  })
+  beforeEach(async () => {
+    await present.world?.manager.stop()
+    const file = path.join(directory, `${++files}.db`)
+    present.world = await startManager({ database: { kind: 'sqlite', file }, armory: { kind: 'database' } })
+    present.admin = await present.world.token({ kind: 'admin' })
+  })
+  after(async () => {
+    await present.world.manager.stop()
+    await rm(directory, { recursive: true })
+  })
+  return present
 }
 
 async function ask(

@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto'
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Digest } from '../../core/digest.ts'
 import { type DragonflyError, toDragonflyError } from '../../core/error.ts'
 import { filterUrl, redactUrl } from '../../core/filter-url.ts'
 import { generationOf, hasValidator } from '../../core/generation.ts'
 import type { DaemonMetrics } from '../metrics.ts'
-import type { ContentOrder, DfdaemonOptions, UpstreamTrust } from '../options.ts'
+import type { ContentOrder, DfdaemonOptions } from '../options.ts'
 import { sendFailure } from '../upstream/error-answer.ts'
-import { endToEnd, type Fields, fieldsOf, without } from '../upstream/fields.ts'
-import { passThrough, REGISTRY_FIELD } from '../upstream/pass-through.ts'
+import { endToEnd, type Fields, without } from '../upstream/fields.ts'
+import { type Exchange, passThrough, REGISTRY_FIELD } from '../upstream/pass-through.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { Access, type AccessQuestion, type ContentHead } from './access.ts'
 import { askedPart } from './content-range.ts'
@@ -18,8 +17,6 @@ import { deliverFromSwarm, LONG_PATIENCE, USUAL_PATIENCE } from './swarm-source.
 import { goOnFromUpstream, repairFromUpstream, type UpstreamContent } from './upstream-source.ts'
 
 export type WantedContent = {
-  readonly url: URL
-  readonly trust: UpstreamTrust
   /** What the content must be, or null where the URL alone names it. */
   readonly digest: Digest | null
   /** Of the file at the peer. */
@@ -59,12 +56,13 @@ export class ContentServer {
   }
 
   /** Resolves when the exchange is over, however it ended. */
-  async answer(wanted: WantedContent, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async answer(wanted: WantedContent, exchange: Exchange): Promise<void> {
+    const { response } = exchange
     const gone = new AbortController()
     const onClose = () => gone.abort()
     response.once('close', onClose)
     try {
-      if (!response.destroyed) await this.#answer(wanted, { request, response, signal: gone.signal })
+      if (!response.destroyed) await this.#answer(wanted, exchange, gone.signal)
     } catch (thrown) {
       if (!response.destroyed) sendFailure(response, thrown)
     } finally {
@@ -72,20 +70,13 @@ export class ContentServer {
     }
   }
 
-  async #answer(
-    wanted: WantedContent,
-    {
-      request,
-      response,
-      signal,
-    }: { request: IncomingMessage; response: ServerResponse; signal: AbortSignal },
-  ): Promise<void> {
-    const { url, trust } = wanted
-    const fields = endToEnd(fieldsOf(request.rawHeaders))
+  async #answer(wanted: WantedContent, exchange: Exchange, signal: AbortSignal): Promise<void> {
+    const { request, response, url, trust } = exchange
+    const fields = endToEnd(exchange.fields)
     const question = { url, trust, fields: without(fields, NOT_ASKED) }
     const isConditional = fields.some(([name]) => CONDITIONS.has(name.toLowerCase()))
     const head = isConditional ? null : await this.#access.decide(question, signal)
-    if (head === null) return passThrough(this.#options.upstream, { request, response, url, trust })
+    if (head === null) return passThrough(this.#options.upstream, exchange)
     const { lengthBytes } = head
     const part = request.method === 'GET' ? askedPart(fields, head) : ({ kind: 'whole' } as const)
     if (part.kind === 'unsatisfiable') {
@@ -111,9 +102,9 @@ export class ContentServer {
   }
 
   async #deliver(passage: Passage): Promise<void> {
-    const { wanted, delivery } = passage
+    const { question, delivery } = passage
     const { log, metrics } = this.#options
-    const facts = { url: redactUrl(wanted.url.href), start: delivery.start, end: delivery.end }
+    const facts = { url: redactUrl(question.url.href), start: delivery.start, end: delivery.end }
     try {
       await this.#fromSwarm(passage)
     } catch (thrown) {
@@ -174,7 +165,8 @@ export class ContentServer {
    * version, only what the very same caller asks for.
    */
   #contentNameOf({ wanted, question, head }: Passage): string {
-    const { digest, url, trust } = wanted
+    const { digest } = wanted
+    const { url, trust } = question
     if (digest !== null) return digest
     const generation = generationOfHead(head) ?? this.#access.nameOf(question)
     return JSON.stringify([filterUrl(url.href).url, trust, generation, head.lengthBytes])
@@ -182,7 +174,8 @@ export class ContentServer {
 }
 
 function orderOf({ wanted, question, delivery }: Passage): ContentOrder {
-  const { url, trust, digest, name } = wanted
+  const { digest, name } = wanted
+  const { url, trust } = question
   return {
     url: url.href,
     headers: without(question.fields, NOT_FOR_ORIGIN).map(([field, value]) => [field, value]),

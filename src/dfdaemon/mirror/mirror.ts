@@ -5,6 +5,7 @@ import type { Destinations } from '../destination.ts'
 import type { RequestKind } from '../metrics.ts'
 import type { MirrorOptions, Registry } from '../options.ts'
 import { sendRefusal } from '../upstream/error-answer.ts'
+import { fieldsOf, without } from '../upstream/fields.ts'
 import { passThrough, REGISTRY_FIELD } from '../upstream/pass-through.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { readMirrorPath, repositoryOf } from './mirror-path.ts'
@@ -56,16 +57,14 @@ export class Mirror {
     const { host, port } = authorityOf(url)
     await this.#parts.destinations.checkName({ host, port })
     const { trust } = registry
-    if (inPath !== null && !isSameServer(registry, options.usual)) withholdCredentials(request)
+    const isMeantForUsual = inPath !== null && !isSameServer(registry, options.usual)
+    const shown = fieldsOf(request.rawHeaders)
+    const fields = isMeantForUsual ? without(shown, CREDENTIALS) : shown
+    const exchange = { request, response, url, trust, fields }
     if (read.kind === 'blob' && isRead && read.digest !== null && !registry.isDirect) {
-      await content.answer(
-        { url, trust, digest: read.digest, name: fileNameOf(read.digest) },
-        request,
-        response,
-      )
+      await content.answer({ digest: read.digest, name: fileNameOf(read.digest) }, exchange)
       return 'blob'
     }
-    const exchange = { request, response, url, trust }
     if (isSharedQuestion(request, url)) await sharedAnswers.answer(exchange)
     else await passThrough(upstream, exchange)
     return read.kind === 'blob' ? 'blob' : 'mirror'
@@ -97,12 +96,7 @@ function isSameServer(one: Registry, other: Registry): boolean {
 }
 
 /** Who names a registry in the path has seen no other answer to `/v2/` than the usual registry's, so what they show is meant for that. */
-function withholdCredentials(request: IncomingMessage): void {
-  const { rawHeaders } = request
-  request.rawHeaders = rawHeaders.filter(
-    (_, index) => !/^authorization$/i.test(rawHeaders[index - (index % 2)]),
-  )
-}
+const CREDENTIALS = new Set(['authorization', 'cookie'])
 
 function fileNameOf(digest: string): string {
   return digest.replace(':', '-')

@@ -41,7 +41,7 @@ export class SharedAnswers {
   /** For what `isSharedQuestion` says. Like `passThrough` otherwise. */
   async answer(exchange: Exchange): Promise<void> {
     const { request, response, url, trust } = exchange
-    const fields = fieldsToSend(request)
+    const fields = fieldsToSend(exchange)
     const asked = { method: request.method!, url, fields, trust }
     const question = this.#join(JSON.stringify([asked.method, url.href, trust, fields]), asked)
     if (question === null) return refuse(response)

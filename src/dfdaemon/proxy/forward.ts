@@ -11,6 +11,7 @@ import type { DaemonMetrics } from '../metrics.ts'
 import { isSharedQuestion, type SharedAnswers } from '../mirror/shared-answers.ts'
 import type { DfdaemonOptions, UpstreamTrust } from '../options.ts'
 import { sendFailure, sendRefusal } from '../upstream/error-answer.ts'
+import { fieldsOf } from '../upstream/fields.ts'
 import { passThrough } from '../upstream/pass-through.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { HostCertificates } from './host-certificates.ts'
@@ -166,9 +167,10 @@ export class ForwardProxy {
       const to = authorityOf(url)
       await destinations.checkName(to)
       const trust = this.#trustOf(to) ?? USUAL_TRUST
-      if (isForSwarm) await content.answer(wantedAt(url, trust), request, response)
-      else if (isSharedQuestion(request, url)) await sharedAnswers.answer({ request, response, url, trust })
-      else await passThrough(upstream, { request, response, url, trust })
+      const exchange = { request, response, url, trust, fields: fieldsOf(request.rawHeaders) }
+      if (isForSwarm) await content.answer(wantedAt(url), exchange)
+      else if (isSharedQuestion(request, url)) await sharedAnswers.answer(exchange)
+      else await passThrough(upstream, exchange)
     } catch (thrown) {
       if (thrown instanceof DestinationError) this.#refuseDestination(request, response, thrown)
       else sendFailure(response, thrown)
@@ -210,9 +212,9 @@ export class ForwardProxy {
 }
 
 /** A registry's blob says in its path what it must be. */
-function wantedAt(url: URL, trust: UpstreamTrust): WantedContent {
+function wantedAt(url: URL): WantedContent {
   const digest = /\/blobs\/(sha256:[0-9a-f]{64})$/.exec(url.pathname)?.[1]
-  if (isDigest(digest)) return { url, trust, digest, name: digest.replace(':', '-') }
+  if (isDigest(digest)) return { digest, name: digest.replace(':', '-') }
   const name = url.pathname.split('/').findLast(segment => segment !== '') ?? url.hostname
-  return { url, trust, digest: null, name }
+  return { digest: null, name }
 }

@@ -3,18 +3,19 @@ import { PassThrough, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { UpstreamTrust } from '../options.ts'
 import { sendFailure } from './error-answer.ts'
-import { endToEnd, type Fields, fieldsOf, without } from './fields.ts'
+import { endToEnd, type Fields, without } from './fields.ts'
 import type { Upstream, UpstreamAnswer } from './upstream.ts'
 
 /** By which a client may name the registry that it means. */
 export const REGISTRY_FIELD = 'x-dragonfly-registry'
 
-/** A request, and where it goes. */
+/** A request, where it goes, and what is shown there: what the client sent, unless some of it is meant for somebody else. */
 export type Exchange = {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly url: URL
   readonly trust: UpstreamTrust
+  readonly fields: Fields
 }
 
 /** Streams both ways. Resolves when the exchange is over, however it ended; what fails before the head is answered with 502 or 504. */
@@ -28,7 +29,7 @@ export async function passThrough(upstream: Upstream, exchange: Exchange): Promi
     const answer = await upstream.send({
       method: request.method!,
       url,
-      fields: fieldsToSend(request),
+      fields: fieldsToSend(exchange),
       body: bodyOf(request),
       trust,
       signal: gone.signal,
@@ -53,8 +54,8 @@ export function beginAnswer(
 }
 
 /** `Host` is the upstream's; what `Expect` asks for, this server has given already; which registry is meant was said to the mirror. */
-export function fieldsToSend(request: IncomingMessage): Fields {
-  return without(endToEnd(fieldsOf(request.rawHeaders)), NOT_SENT)
+export function fieldsToSend({ fields }: Pick<Exchange, 'fields'>): Fields {
+  return without(endToEnd(fields), NOT_SENT)
 }
 
 const NOT_SENT = new Set(['expect', 'host', REGISTRY_FIELD])

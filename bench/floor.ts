@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { close, fsync, open, read, write } from 'node:fs'
+import { close, fsync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 import { parseSize } from '../src/core/size.ts'
+import { receive, send } from './least-transfer.ts'
 import { need, settle, startNginx, timed, writeRandomFile } from './loopback.ts'
 
 /**
@@ -19,16 +19,14 @@ import { need, settle, startNginx, timed, writeRandomFile } from './loopback.ts'
  *     npm run bench:floor -- [--bytes 1GiB] [--rounds 5]
  */
 
-const BUFFER_BYTES = 512 * 1024
-const BUFFERS = 8
-
 if (process.argv[2] === 'relay') relay(Number(process.argv[3]), process.argv[4])
 else if (process.argv[2] === 'consumer') consume(Number(process.argv[3]), process.argv[4])
 else await main()
 
 function relay(originPort: number, file: string): void {
   const cold = net.createServer(async consumer => {
-    const fd = await receive(originPort, file, (bytes, sent) => consumer.write(bytes, sent))
+    const passOn = (bytes: Uint8Array, sent: () => void) => consumer.write(bytes, sent)
+    const fd = await receive({ port: originPort, ask: '/file', file, hashes: 1, passOn })
     consumer.end()
     await promisify(close)(fd)
   })
@@ -39,80 +37,10 @@ function relay(originPort: number, file: string): void {
   })
 }
 
-/** One block is read while the one before is sent. */
-async function send(file: string, consumer: net.Socket): Promise<void> {
-  const fd = await promisify(open)(file, 'r')
-  const buffers = [Buffer.allocUnsafe(BUFFER_BYTES), Buffer.allocUnsafe(BUFFER_BYTES)]
-  let sending: Promise<unknown> = Promise.resolve()
-  for (let block = 0; ; block++) {
-    const buffer = buffers[block % 2]
-    const { bytesRead } = await promisify(read)(fd, buffer, 0, BUFFER_BYTES, block * BUFFER_BYTES)
-    await sending
-    if (bytesRead === 0) break
-    sending = new Promise<void>(resolve => consumer.write(buffer.subarray(0, bytesRead), () => resolve()))
-  }
-  consumer.end()
-  await promisify(close)(fd)
-}
-
 async function consume(port: number, file: string): Promise<void> {
-  const fd = await receive(port, file, null)
+  const fd = await receive({ port, file, hashes: 1 })
   await promisify(fsync)(fd)
   await promisify(close)(fd)
-}
-
-type PassOn = (bytes: Uint8Array, sent: () => void) => void
-
-/** Resolves with the open file when all is hashed, stored and passed on. */
-async function receive(port: number, file: string, passOn: PassOn | null): Promise<number> {
-  const fd = await promisify(open)(file, 'w')
-  const hash = createHash('sha256')
-  const free = Array.from({ length: BUFFERS }, () => Buffer.allocUnsafe(BUFFER_BYTES))
-  let position = 0
-  let inHead = passOn !== null
-  let inUse = 0
-  let hasEnded = false
-  return new Promise(resolve => {
-    const resolveAtEnd = () => {
-      if (hasEnded && inUse === 0) resolve(fd)
-    }
-    const take = (buffer: Buffer<ArrayBuffer>, bytes: Uint8Array) => {
-      hash.update(bytes)
-      inUse++
-      let users = passOn ? 2 : 1
-      const done = () => {
-        if (--users > 0) return
-        inUse--
-        free.push(buffer)
-        socket.resume()
-        resolveAtEnd()
-      }
-      write(fd, bytes, 0, bytes.length, position, done)
-      passOn?.(bytes, done)
-      position += bytes.length
-    }
-    const socket = net.connect({
-      port,
-      host: '127.0.0.1',
-      onread: {
-        buffer: () => free.pop()!,
-        callback(length, given) {
-          const buffer = given as Buffer<ArrayBuffer>
-          const from = inHead ? buffer.indexOf('\r\n\r\n') + 4 : 0
-          inHead = false
-          take(buffer, buffer.subarray(from, length))
-          return free.length > 0
-        },
-      },
-    })
-    socket.once('connect', () => {
-      if (passOn) socket.write('GET /file HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
-    })
-    socket.once('end', () => {
-      hasEnded = true
-      resolveAtEnd()
-    })
-  })
 }
 
 async function main(): Promise<void> {

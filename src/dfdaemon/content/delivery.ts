@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
-import { crc32 } from 'node:zlib'
 import { assert } from '../../core/assert.ts'
 import type { Fields } from '../upstream/fields.ts'
+import { ByteTag } from './byte-tag.ts'
 
 type Answer = {
   readonly status: number
@@ -20,7 +20,7 @@ export class Delivery {
   readonly #signal: AbortSignal
   #position: number
   #writtenEnd: number
-  #checksum = 0
+  readonly #tag = new ByteTag()
   #isGone = false
 
   /** `signal` is aborted when the client goes away. */
@@ -39,9 +39,9 @@ export class Delivery {
     return this.#position
   }
 
-  /** What was written, and the CRC-32 of it, to tell whether another source has the same. */
-  get written(): { readonly start: number; readonly end: number; readonly checksum: number } {
-    return { start: this.start, end: this.#writtenEnd, checksum: this.#checksum }
+  /** What was written, and the tag of it, to tell whether another source has the same. Nothing is written once that was compared. */
+  get written(): { readonly start: number; readonly end: number; readonly tag: ByteTag } {
+    return { start: this.start, end: this.#writtenEnd, tag: this.#tag }
   }
 
   /** Whether the client takes no more. */
@@ -58,7 +58,7 @@ export class Delivery {
    * @throws where the client has gone away
    */
   write(bytes: Uint8Array): Promise<void> {
-    this.#checksum = crc32(bytes, this.#checksum)
+    this.#tag.add(bytes)
     this.#count(bytes)
     this.#writtenEnd = this.#position
     return this.#untilDone(done => this.#response.write(bytes, done))

@@ -26,6 +26,19 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignalLike): 
   })
 }
 
+/** Settles as the promise does, or rejects with the signal's reason if that comes first. */
+export async function orAborted<T>(promise: Promise<T>, signal?: AbortSignalLike): Promise<T> {
+  const aborted = Promise.withResolvers<never>()
+  const onAbort = () => aborted.reject(signal?.reason)
+  if (signal?.aborted) onAbort()
+  signal?.addEventListener('abort', onAbort)
+  try {
+    return await Promise.race([aborted.promise, promise])
+  } finally {
+    signal?.removeEventListener('abort', onAbort)
+  }
+}
+
 /** The part of the web's AbortSignal that we need, so that the pure rooms need no DOM types. */
 export type AbortSignalLike = {
   readonly aborted: boolean

@@ -1,3 +1,5 @@
+import { orAborted } from '../core/clock.ts'
+
 type Running<T> = { readonly done: Promise<T>; readonly end: AbortController; waiting: number }
 
 /** Work that is done once however many want it meanwhile, and stopped when the last of them has gone. */
@@ -15,13 +17,9 @@ export class JoinedWork<T> {
     this.#running ??= this.#start()
     const running = this.#running
     running.waiting++
-    const gone = Promise.withResolvers<never>()
-    const onAbort = () => gone.reject(signal?.reason)
-    signal?.addEventListener('abort', onAbort)
     try {
-      return await Promise.race([running.done, gone.promise])
+      return await orAborted(running.done, signal)
     } finally {
-      signal?.removeEventListener('abort', onAbort)
       if (--running.waiting === 0) this.#leave(running)
     }
   }

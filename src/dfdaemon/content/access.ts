@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { parseContentRange } from '../../core/byte-range.ts'
-import type { Clock } from '../../core/clock.ts'
+import { type Clock, orAborted } from '../../core/clock.ts'
 import type { DaemonMetrics } from '../metrics.ts'
 import type { UpstreamTrust } from '../options.ts'
 import { type Fields, fieldValue, without } from '../upstream/fields.ts'
@@ -167,12 +167,3 @@ const OF_CONTENT = new Set([
   'expires',
   'last-modified',
 ])
-
-function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort)
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
-}

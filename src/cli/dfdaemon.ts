@@ -9,6 +9,7 @@ import { askedRegistry, parseRegistryUrl } from './dfdaemon-values.ts'
 import { plainSwitches } from './dfget-flags.ts'
 import { flagValue, runCommand } from './flags.ts'
 import { reportError } from './report-error.ts'
+import { addSelfCommands } from './self-commands.ts'
 import { stopSignal } from './stop-signal.ts'
 
 /** dfdaemon: container images, and any large download through a proxy, by way of the swarm. */
@@ -52,13 +53,7 @@ const command = new Command('dfdaemon')
 for (const name of SWITCHES) command.addOption(new Option(`--no-${name}`).hideHelp())
 command.addCommand(genCaCommand())
 command.addCommand(setupCommand())
-command
-  .command('version')
-  .description('print the version, and what it was built from')
-  .action(async () => {
-    const { versionLines } = await import('./dfget-version.ts')
-    process.stdout.write(versionLines('dfdaemon'))
-  })
+addSelfCommands(command)
 const config = command.command('config').description('show settings as a configuration file')
 config
   .command('default')
@@ -71,14 +66,6 @@ config
   .description('those in force, secrets redacted; flags go before "config"')
   .action(async () => {
     process.stdout.write(writtenSettings(await settingsInForce()))
-  })
-command
-  .command('completion')
-  .description('print a completion script for a shell: bash, zsh or fish')
-  .argument('<shell>')
-  .action(async shell => {
-    const { completionScript } = await import('./completion.ts')
-    process.stdout.write(completionScript(command, shell))
   })
 
 async function settingsInForce(): Promise<DfdaemonSettings> {

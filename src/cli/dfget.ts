@@ -13,6 +13,7 @@ import { runCommand } from './flags.ts'
 import { interrupted, withinTime } from './persistence.ts'
 import { silentView } from './progress.ts'
 import { reportError } from './report-error.ts'
+import { addSelfCommands } from './self-commands.ts'
 
 /** dfget: a wget-like command whose bytes come from the swarm. */
 
@@ -57,21 +58,7 @@ command
     const { explain } = await import('./dfget-explain.ts')
     process.stdout.write(await explain(task ?? null, { homeRoot: settings.workHome, isJson: settings.json }))
   })
-command
-  .command('version')
-  .description('print the version, and what it was built from')
-  .action(async () => {
-    const { versionLines } = await import('./dfget-version.ts')
-    process.stdout.write(versionLines('dfget'))
-  })
-command
-  .command('completion')
-  .description('print a completion script for a shell: bash, zsh or fish')
-  .argument('<shell>')
-  .action(async shell => {
-    const { completionScript } = await import('./completion.ts')
-    process.stdout.write(completionScript(command, shell))
-  })
+addSelfCommands(command)
 
 async function main(): Promise<void> {
   if (command.getOptionValue('printConfig') !== true) return download()

@@ -65,6 +65,13 @@ export const ERROR_TABLE = {
     false,
     'The origin’s certificate was not accepted. Name its authority with --cacerts.',
   ),
+  ORIGIN_BLOCKED: row(
+    403,
+    12,
+    false,
+    'Serve it on another port: this one is for another protocol than HTTP.',
+  ),
+  ORIGIN_LOOP: row(508, 12, false, 'Name the server that is meant, not the dfdaemon that asks it.'),
   ORIGIN_ERROR: row(502, 19, true, 'The origin reported a failure of its own. Try again later.'),
 
   DIGEST_MISMATCH: row(

@@ -22,7 +22,7 @@ const destinations = new Destinations(() => OWN_PORT)
 describe('where nobody is sent', () => {
   for (const port of [22, 25, 139, 2049, 6000, 6667, 10_080]) {
     test(`port ${port}`, () => {
-      assert.throws(() => destinations.check({ host: 'registry.example', port }), { status: 403 })
+      assert.throws(() => destinations.check({ host: 'registry.example', port }), { code: 'ORIGIN_BLOCKED' })
     })
   }
 
@@ -44,20 +44,20 @@ describe('where nobody is sent', () => {
     ...interfaces.map(({ address }) => address).filter(address => !address.startsWith('fe80')),
   ]) {
     test(`the daemon itself at ${host}`, () => {
-      assert.throws(() => destinations.check({ host, port: OWN_PORT }), { status: 508 })
+      assert.throws(() => destinations.check({ host, port: OWN_PORT }), { code: 'ORIGIN_LOOP' })
       assert.doesNotThrow(() => destinations.check({ host, port: 5000 }))
     })
   }
 
   test('a name that means the daemon', async () => {
     const to = { host: 'localhost', port: OWN_PORT }
-    await assert.rejects(destinations.checkName(to), { status: 508, message: /this daemon itself/ })
+    await assert.rejects(destinations.checkName(to), { code: 'ORIGIN_LOOP', message: /this daemon itself/ })
     await destinations.checkName({ ...to, port: 5000 })
   })
 
   test('an address in the forms that only the system understands', async () => {
     for (const host of ['127.1', '2130706433', '0x7f.1']) {
-      await assert.rejects(destinations.checkName({ host, port: OWN_PORT }), { status: 508 })
+      await assert.rejects(destinations.checkName({ host, port: OWN_PORT }), { code: 'ORIGIN_LOOP' })
     }
   })
 
@@ -66,7 +66,7 @@ describe('where nobody is sent', () => {
     const to = { host: 'rebound.example', port: OWN_PORT }
     await rebinding.checkName(to)
     const lookup = promisify(rebinding.lookupFor(to)!)
-    await assert.rejects(lookup(to.host, {}), { status: 508 })
+    await assert.rejects(lookup(to.host, {}), { code: 'ORIGIN_LOOP' })
   })
 
   test('a name that nobody knows is left to whoever dials it', async () => {

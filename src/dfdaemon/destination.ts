@@ -1,19 +1,9 @@
 import { lookup as lookupName } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { DragonflyError } from '../core/error.ts'
 import { formatHostPort, type HostPort } from '../core/host-port.ts'
 import { formatIpAddress, type IpAddress, parseIpAddress } from '../core/ip-address.ts'
-
-/** Where the proxy sends nobody, with the status that says so. */
-export class DestinationError extends Error {
-  readonly status: 403 | 508
-
-  constructor(status: 403 | 508, message: string) {
-    super(message)
-    this.name = 'DestinationError'
-    this.status = status
-  }
-}
 
 /**
  * The "bad ports" of the Fetch standard (https://fetch.spec.whatwg.org/#port-blocking): behind them are services that can be made to take
@@ -26,7 +16,11 @@ const BAD_PORTS: ReadonlySet<number> = new Set([
   3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10_080,
 ])
 
-/** Nobody is sent to a bad port, nor to the daemon itself, which would ask itself without end. */
+/**
+ * Nobody is sent to a bad port, nor to the daemon itself, which would ask itself without end. It is looked at twice. Before anything is
+ * asked, so that the client hears why, and because a proxy or the swarm, which may ask in the daemon's place, dials by itself. And when
+ * it is dialled, for a redirect leads elsewhere, and a name may have changed its meaning.
+ */
 export class Destinations {
   readonly #ownPort: () => number
   readonly #resolve: LookupFunction
@@ -37,15 +31,15 @@ export class Destinations {
     this.#resolve = resolve
   }
 
-  /** What can be said without asking for a name's addresses. @throws DestinationError */
+  /** What can be said without asking for a name's addresses. @throws DragonflyError ORIGIN_BLOCKED, ORIGIN_LOOP */
   check(to: HostPort): void {
     if (BAD_PORTS.has(to.port)) {
-      throw new DestinationError(403, `port ${to.port} is for another protocol than HTTP`)
+      throw new DragonflyError('ORIGIN_BLOCKED', `port ${to.port} is for another protocol than HTTP`)
     }
     if (to.port === this.#ownPort() && isOwnAddress(to.host)) throw loop(to)
   }
 
-  /** The same, and for a name that its addresses of this moment are not the daemon's. @throws DestinationError */
+  /** The same, and for a name that its addresses of this moment are not the daemon's. @throws DragonflyError ORIGIN_BLOCKED, ORIGIN_LOOP */
   async checkName(to: HostPort): Promise<void> {
     this.check(to)
     const lookup = this.lookupFor(to)
@@ -54,7 +48,7 @@ export class Destinations {
     lookup(to.host, { all: true }, resolve)
     const failure = await promise
     // A name without addresses is for whoever dials it to report; another proxy may know it.
-    if (failure instanceof DestinationError) throw failure
+    if (failure instanceof DragonflyError) throw failure
   }
 
   /**
@@ -72,8 +66,8 @@ export class Destinations {
   }
 }
 
-function loop(to: HostPort): DestinationError {
-  return new DestinationError(508, `${formatHostPort(to)} is this daemon itself`)
+function loop(to: HostPort): DragonflyError {
+  return new DragonflyError('ORIGIN_LOOP', `${formatHostPort(to)} is this daemon itself`)
 }
 
 /** Whether a connection to this address ends on this host. */

@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { ClientGate } from './clients.ts'
 import { ContentServer } from './content/content-server.ts'
-import { DestinationError, Destinations } from './destination.ts'
+import { Destinations } from './destination.ts'
 import { InvalidRequests } from './invalid-requests.ts'
 import { createListener, listen, USUAL_LIMITS } from './listener.ts'
 import { LocalEndpoints } from './local-endpoints.ts'
@@ -11,7 +11,7 @@ import { Mirror } from './mirror/mirror.ts'
 import { SharedAnswers } from './mirror/shared-answers.ts'
 import type { DfdaemonOptions } from './options.ts'
 import { ForwardProxy } from './proxy/forward.ts'
-import { sendFailure, sendRefusal } from './upstream/error-answer.ts'
+import { sendFailure } from './upstream/error-answer.ts'
 import { Upstream } from './upstream/upstream.ts'
 
 /** The daemon that answers runtimes: who may use it, and which kind of request each is. */
@@ -72,9 +72,7 @@ export class Dfdaemon {
     try {
       kind = await this.#dispatch(request, response)
     } catch (thrown) {
-      if (thrown instanceof DestinationError) {
-        sendRefusal(response, thrown.status, { code: 'DENIED', message: thrown.message })
-      } else sendFailure(response, thrown)
+      sendFailure(response, thrown)
     }
     this.#metrics.request(kind, response.headersSent ? response.statusCode : 0)
   }

@@ -1,12 +1,13 @@
 import { type IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { isDigest } from '../../core/digest.ts'
+import { toDragonflyError } from '../../core/error.ts'
 import { formatHostPort, type HostPort } from '../../core/host-port.ts'
 import { authorityOf } from '../../net/url-authority.ts'
 import { translateFailure } from '../../origin/http-failure.ts'
 import { type ClientGate, PROXY_CHALLENGE } from '../clients.ts'
 import type { ContentServer, WantedContent } from '../content/content-server.ts'
-import { DestinationError, type Destinations } from '../destination.ts'
+import type { Destinations } from '../destination.ts'
 import type { DaemonMetrics } from '../metrics.ts'
 import { isSharedQuestion, type SharedAnswers } from '../mirror/shared-answers.ts'
 import type { DfdaemonOptions, UpstreamTrust } from '../options.ts'
@@ -122,12 +123,13 @@ export class ForwardProxy {
     try {
       await this.#lead(to, asked, gone.signal)
     } catch (thrown) {
-      if (thrown instanceof DestinationError) this.#refuseDestination(request, response, thrown)
-      else sendFailure(response, translateFailure(thrown, to.host, { stage: 'head', signal: gone.signal }))
+      const failure = translateFailure(thrown, to.host, { stage: 'head', signal: gone.signal })
+      this.#noteDestination(request, failure)
+      sendFailure(response, failure)
     }
   }
 
-  /** @throws TransportError, DestinationError */
+  /** @throws TransportError; DragonflyError */
   async #lead(to: HostPort, { response, socket }: ConnectRequest, signal: AbortSignal): Promise<void> {
     const { destinations, metrics, options } = this.#parts
     destinations.check(to)
@@ -172,8 +174,8 @@ export class ForwardProxy {
       else if (isSharedQuestion(request, url)) await sharedAnswers.answer(exchange)
       else await passThrough(upstream, exchange)
     } catch (thrown) {
-      if (thrown instanceof DestinationError) this.#refuseDestination(request, response, thrown)
-      else sendFailure(response, thrown)
+      this.#noteDestination(request, thrown)
+      sendFailure(response, thrown)
     }
   }
 
@@ -198,9 +200,10 @@ export class ForwardProxy {
     })
   }
 
-  #refuseDestination(request: IncomingMessage, response: ServerResponse, refusal: DestinationError): void {
-    this.#parts.onInvalid(request, 'proxy destination')
-    sendRefusal(response, refusal.status, { code: 'DENIED', message: refusal.message })
+  #noteDestination(request: IncomingMessage, thrown: unknown): void {
+    const { code } = toDragonflyError(thrown)
+    if (code === 'ORIGIN_BLOCKED' || code === 'ORIGIN_LOOP')
+      this.#parts.onInvalid(request, 'proxy destination')
   }
 
   /** A connection that is reset while bytes of the client are unread may lose the answer on its way. */

@@ -34,7 +34,7 @@ describe('a dialled connection', () => {
     const to = { host: 'rebound.example', port: OWN_PORT }
     await destinations.checkName(to)
     const dialled = dial(to, { ...options, clock: new MovedClock(), destinations })
-    await assert.rejects(dialled, { status: 508 })
+    await assert.rejects(dialled, { code: 'ORIGIN_LOOP' })
     assert.deepEqual(answers, [])
   })
 

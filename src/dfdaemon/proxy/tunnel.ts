@@ -1,11 +1,12 @@
 import { connect, type Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { Clock } from '../../core/clock.ts'
+import { DragonflyError } from '../../core/error.ts'
 import type { HostPort } from '../../core/host-port.ts'
 import { type ProxySettings, proxyFor } from '../../net/proxy.ts'
 import { openTunnel } from '../../net/proxy-tunnel.ts'
 import { TransportError, toTransportError } from '../../net/transport-error.ts'
-import { DestinationError, type Destinations } from '../destination.ts'
+import type { Destinations } from '../destination.ts'
 
 const DIAL_MS = 10_000
 /** Looked at so often; a tunnel in which nothing moved between two looks is closed. */
@@ -18,7 +19,7 @@ type DialOptions = {
   readonly signal: AbortSignal
 }
 
-/** A socket to `to`, directly or through the proxy that is set for it. @throws TransportError, DestinationError */
+/** A socket to `to`, directly or through the proxy that is set for it. @throws TransportError; DragonflyError ORIGIN_LOOP */
 export async function dial(
   to: HostPort,
   { clock, proxies, destinations, signal }: DialOptions,
@@ -27,8 +28,7 @@ export async function dial(
   if (proxy !== null) return openTunnel(proxy, to, { clock, connectMs: DIAL_MS, signal })
   const socket = connect({ ...to, allowHalfOpen: true, noDelay: true, lookup: destinations.lookupFor(to) })
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const onError = (error: Error) =>
-    reject(error instanceof DestinationError ? error : toTransportError(error))
+  const onError = (error: Error) => reject(error instanceof DragonflyError ? error : toTransportError(error))
   const onAbort = () => reject(new TransportError('closed', 'cancelled'))
   socket.once('connect', resolve).once('error', onError)
   signal.addEventListener('abort', onAbort)

@@ -1,7 +1,6 @@
-import { DragonflyError } from '../../core/error.ts'
+import type { DragonflyError } from '../../core/error.ts'
 import { TransportError, type TransportFailure, toTransportError } from '../../net/transport-error.ts'
 import { translateFailure } from '../../origin/http-failure.ts'
-import { DestinationError } from '../destination.ts'
 
 /** What a failed request to an upstream means. Paths and queries may be signed, so only the host is named. */
 export function upstreamFailure(
@@ -9,7 +8,6 @@ export function upstreamFailure(
   url: URL,
   at: { stage: 'head' | 'body'; signal: AbortSignal },
 ): DragonflyError {
-  if (thrown instanceof DestinationError) return new DragonflyError('ORIGIN_REFUSED', thrown.message)
   return translateFailure(transportErrorOf(thrown), url.host, at)
 }
 

@@ -173,6 +173,11 @@ describe('a tunnel', () => {
       outer.requests.map(({ method, target }) => `${method} ${target}`),
       [`CONNECT ${far.target}`],
     )
+    // That proxy would lead it back.
+    const loop = await connectThrough(own.daemon.port, `localhost:${own.daemon.port}`)
+    loop.socket.destroy()
+    assert.equal(loop.head.status, 508)
+    assert.equal(outer.requests.length, 1)
     await own.close()
     await outer.close()
   })

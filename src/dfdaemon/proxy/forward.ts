@@ -132,7 +132,7 @@ export class ForwardProxy {
   /** @throws TransportError; DragonflyError */
   async #lead(to: HostPort, { response, socket }: ConnectRequest, signal: AbortSignal): Promise<void> {
     const { destinations, metrics, options } = this.#parts
-    destinations.check(to)
+    await destinations.checkName(to)
     const begin = () => {
       metrics.request('tunnel', 200)
       response.detachSocket(socket)

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import os from 'node:os'
 import path from 'node:path'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
+import { keptLog } from '../../test/support/kept-log.ts'
+import { createSelfSigned } from '../../test/support/self-signed.ts'
 import type { ContentFetcher, ContentOrder } from '../dfdaemon/options.ts'
+import { type Log, silentLog } from '../ops/log.ts'
 import { openHome } from '../peer/home.ts'
 import type { DownloadRequest, LocalEvent } from '../wire/local.ts'
 import { residentFetcher } from './dfdaemon-fetcher.ts'
@@ -63,8 +66,8 @@ describe('what dfdaemon asks of the resident peer', () => {
     ...said,
     dfget_flags: ['--config=', ...(said.dfget_flags ?? [])],
   })
-  const fetcherOf = (said?: DfdaemonSettings): Promise<ContentFetcher> =>
-    residentFetcher(settings(said), { environment: {}, dfget: '/nowhere/dfget' })
+  const fetcherOf = (said?: DfdaemonSettings, log: Log = silentLog): Promise<ContentFetcher> =>
+    residentFetcher(settings(said), { environment: {}, dfget: '/nowhere/dfget', log })
   const untilAbort = new AbortController().signal
 
   it('is the order, with what dfget would say of its own', async () => {
@@ -156,6 +159,29 @@ describe('what dfdaemon asks of the resident peer', () => {
     const fetcher = await fetcherOf()
     await assert.rejects(eventsOf(fetcher.fetch(ORDER, controller.signal)), reason)
     await closed.promise
+  })
+
+  it('does not change with flags that have no effect, which the log names without their values', async () => {
+    answer = response => response.end(line(complete))
+    const [netrc, authority] = ['netrc', 'authority.pem'].map(name => path.join(workHome, name))
+    await writeFile(netrc, 'machine 127.0.0.1 login somebody password hush\n', { mode: 0o600 })
+    await writeFile(authority, createSelfSigned({ dns: 'registry.example' }).cert)
+    const flags = [
+      ['--content-disposition', '--insecure', '--standalone', '--console', '-b', '-q', '--json'],
+      ['--tries', '9', '--timeout', '4m', '--netrc', netrc, '--home', '/nowhere/home'],
+      ['--clientqueue', '7', '--cacerts', authority],
+    ].flat()
+    const log = keptLog()
+    const fetchers = [await fetcherOf(), await fetcherOf({ dfget_flags: ['--notbs', ...flags] }, log)]
+    for (const fetcher of fetchers) await eventsOf(fetcher.fetch(ORDER, untilAbort))
+    const [usual, flagged] = asked
+    assert.deepEqual(flagged, { ...usual, mayReadOrigin: false })
+    const [{ message, facts }] = log.lines
+    assert.equal(message, 'dfget_flags without effect')
+    const named = flags.filter(word => word.startsWith('-'))
+    for (const flag of named) assert.ok(JSON.stringify(facts).includes(flag), flag)
+    assert.equal((facts as { flags: string[] }).flags.length, named.length)
+    assert.doesNotMatch(log.text, /nowhere|\.pem|notbs/)
   })
 
   it('refuses flags of dfget that belong to one download, and repeats no value', async () => {

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { DragonflyError } from '../core/error.ts'
 import { formatRateLimit, parseRateLimit } from '../core/rate.ts'
 import type { ContentFetcher } from '../dfdaemon/options.ts'
+import type { Log } from '../ops/log.ts'
 import type { DfdaemonSettings } from './dfdaemon-settings.ts'
 import { compilePlan } from './dfget-command.ts'
 import { readConfigFile } from './dfget-config-file.ts'
@@ -14,6 +15,26 @@ import { eventsOf } from './peer-answer.ts'
 import { askStartedPeer } from './peer-process.ts'
 
 /**
+ * Flags of dfget that are about what is no part of a download here: the command's own output and patience (a download that fails goes on
+ * from the registry at once), and what the daemon's settings say of whom a registry trusts and where the home is.
+ */
+const WITHOUT_EFFECT: readonly SettingName[] = [
+  'contentDisposition',
+  'cacerts',
+  'insecure',
+  'clientQueueSize',
+  'timeout',
+  'tries',
+  'netrc',
+  'workHome',
+  'standalone',
+  'console',
+  'showBar',
+  'quiet',
+  'json',
+]
+
+/**
  * Fetches through the account's resident peer, which is started where there is none. The peer and each download are told what dfget would
  * tell them, were it called with the flags of dfdaemon's settings.
  * @param surroundings.dfget the file of the command, which the peer is started with
@@ -21,8 +42,19 @@ import { askStartedPeer } from './peer-process.ts'
  */
 export async function residentFetcher(
   settings: DfdaemonSettings,
-  { environment, dfget }: { readonly environment: NodeJS.ProcessEnv; readonly dfget: string },
+  {
+    environment,
+    dfget,
+    log,
+  }: { readonly environment: NodeJS.ProcessEnv; readonly dfget: string; readonly log: Log },
 ): Promise<ContentFetcher> {
+  const unused = namesOf(flagsOf(parsed(settings.dfget_flags ?? []))).filter(name =>
+    WITHOUT_EFFECT.includes(name),
+  )
+  if (unused.length > 0) {
+    const flags = unused.map(name => ROWS[name].flags)
+    log.warn({ flags }, 'dfget_flags without effect')
+  }
   const effective = await effectiveSettings(settings, environment)
   const plan = await compilePlan(effective, new AbortController().signal, dfget)
   return {
@@ -32,7 +64,12 @@ export async function residentFetcher(
       const headers: [string, string][] = [...effective.settings.headers, ...order.headers].map(
         ([name, value]) => [name, value],
       )
-      const ask = { method: 'POST', path: '/downloads', body: { ...request, ...order, headers }, signal }
+      const ask = {
+        method: 'POST',
+        path: '/downloads',
+        body: { ...request, ...order, headers, wantsDigest: false },
+        signal,
+      }
       const answer = await askStartedPeer(plan.home, plan.peerStart, ask)
       try {
         const result = yield* eventsOf(answer)
@@ -67,14 +104,16 @@ async function effectiveSettings(
 ): Promise<EffectiveSettings> {
   const words = [...dfgetFlags(settings, settings.supernodes ?? []), '--home', settings.workHome!]
   const flags = flagsOf(parsed(words))
-  const perDownload = (Object.keys(flags) as SettingName[]).find(
-    name => ROWS[name].isPerCommand && name !== 'config',
-  )
+  const perDownload = namesOf(flags).find(name => ROWS[name].isPerCommand && name !== 'config')
   if (perDownload !== undefined) {
     throw invalid(`${ROWS[perDownload].flags} belongs to one download`)
   }
   const named = flags.config?.at(-1) ?? environment.DFGET_CONFIG ?? null
   return compileSettings({ flags, environment, file: await readConfigFile(named) })
+}
+
+function namesOf(flags: ReturnType<typeof flagsOf>): SettingName[] {
+  return Object.keys(flags) as SettingName[]
 }
 
 function parsed(words: readonly string[]): Command {

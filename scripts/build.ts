@@ -36,6 +36,17 @@ const __filename = import.meta.filename
 const __dirname = import.meta.dirname
 `
 
+/** Costs the start of a command about 7 ms, and few downloads through a running peer use it. */
+const LAZY_BUILTINS: readonly string[] = ['node:crypto']
+
+/** A module with the same names, which loads the built-in one when the first of them is used. */
+function lazily(path: string): string {
+  const names = Object.keys(process.getBuiltinModule(path) ?? {})
+  return `for (const name of ${JSON.stringify(names)}) {
+    Object.defineProperty(exports, name, { get: () => require(${JSON.stringify(path)})[name] })
+  }`
+}
+
 /**
  * Static imports run before the guard could, and an older Node fails to link names that its built-in modules lack. So they become
  * `require` calls, which run in order.
@@ -47,7 +58,9 @@ const builtinsBehindGuard: Plugin = {
       kind === 'import-statement' && isBuiltin(path) ? { path, namespace: 'builtin' } : null,
     )
     onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
-      contents: `module.exports = require(${JSON.stringify(path)})`,
+      contents: LAZY_BUILTINS.includes(path)
+        ? lazily(path)
+        : `module.exports = require(${JSON.stringify(path)})`,
       loader: 'js',
     }))
   },

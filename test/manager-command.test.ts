@@ -73,7 +73,7 @@ describe('the manager command', () => {
     ['lease: 1ms', /a lease is from 1s to 10m long/],
     ['database: mysql://me:hidden1@db/x', /a database is written postgres:\/\//],
     ['database: postgres://me:hidden1@db\n  bad: [', /is not YAML/],
-    ['advertise: http://me:hidden1@manager', /the advertised address is written/],
+    ['advertise: http://me:hidden1@manager', /a managing node is written/],
     ['- hidden1', /object/i],
   ]
   for (const [text, says] of WRONG) {
@@ -92,7 +92,7 @@ describe('the manager command', () => {
       [['--database', 'mysql://me:hidden1@db/x'], /--database.*a database is written postgres/],
       [['--lease', '0'], /--lease.*a lease is from/],
       [['--zone-boundary', 'hidden1'], /--zone-boundary/],
-      [['--advertise', 'hidden1'], /--advertise/],
+      [['--advertise', 'http://hidden1@manager'], /--advertise/],
       [['token', 'create', '--uses', '0'], /--uses/],
       [['token', 'create', '--lifetime', '1ms'], /--lifetime is from 1s/],
       [['token', 'create', '--admin', '--uses', '1'], /--uses counts supernodes/],

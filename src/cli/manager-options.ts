@@ -11,6 +11,7 @@ import type { ManagerOptions } from '../manager/manager.ts'
 import { openLog } from '../ops/log.ts'
 import { systemClock } from '../ops/system-clock.ts'
 import { type HostPlace, hostPlace } from '../wire/manager-api.ts'
+import { parseManager } from './dfget-values.ts'
 import { parsedBy, readSettingsFile } from './settings-file.ts'
 
 /** What flags and file may say; a flag wins over the environment, that over the file, and the file over the default. */
@@ -49,7 +50,7 @@ const settingsFile = z.strictObject({
   rootZone: z.string().min(1).max(256).optional(),
   openWall: z.boolean().optional(),
   lease: z.string().transform(parsedBy(parseLease)).optional(),
-  advertise: z.string().transform(parsedBy(parseAdvertised)).optional(),
+  advertise: z.string().transform(parsedBy(parseManager)).optional(),
 })
 
 /**
@@ -77,17 +78,6 @@ export function parseLease(text: string): number {
   const leaseMs = parseDuration(text)
   if (leaseMs >= LEASE_MS_MIN && leaseMs <= LEASE_MS_MAX) return leaseMs
   throw new DragonflyError('USAGE', 'a lease is from 1s to 10m long')
-}
-
-/** `http(s)://host:port`. @throws DragonflyError USAGE */
-export function parseAdvertised(text: string): string {
-  const url = URL.parse(text)
-  const isPlain = url !== null && url.pathname === '/' && !url.search && !url.hash && !url.username
-  if (isPlain && !url.password && /^https?:$/.test(url.protocol)) return url.origin
-  throw new DragonflyError(
-    'USAGE',
-    'the advertised address is written http://host:port, without user or path',
-  )
 }
 
 /** @throws DragonflyError DISK_ERROR where the home directory cannot be used */

@@ -3,14 +3,13 @@ import { formatHostPort } from '../core/host-port.ts'
 import { describeDatabase } from '../manager/database.ts'
 import { Manager } from '../manager/manager.ts'
 import { VERSION } from '../ops/version.ts'
-import { parseAddress, parseLabel, parsePort } from './dfget-values.ts'
+import { parseAddress, parseLabel, parseManager, parsePort } from './dfget-values.ts'
 import { flagValue, runCommand } from './flags.ts'
 import { hidePassword } from './hide-password.ts'
 import {
   compileManagerOptions,
   gatherManagerSettings,
   type ManagerSettings,
-  parseAdvertised,
   parseDatabase,
   parseLease,
 } from './manager-options.ts'
@@ -37,7 +36,7 @@ const command = new Command('manager')
   .option('--root-zone <zone>', 'the zone that the others fill from', flagValue(parseLabel))
   .option('--open-wall', 'lets clients use supernodes of other security domains, last of all')
   .option('--lease <duration>', 'how long a silent supernode counts (default: 15s)', flagValue(parseLease))
-  .option('--advertise <url>', 'http://host:port under which others find it', flagValue(parseAdvertised))
+  .option('--advertise <url>', 'http://host:port under which others find it', flagValue(parseManager))
   .option('--config <file>', 'YAML file with the same settings, in camelCase')
   .version(VERSION, '-v, --version')
   // What follows `token` is for that, also where it has flags of the same name.

@@ -26,6 +26,8 @@ describe('a blob', () => {
     assert.equal(headers.etag, `"${digest}"`)
     assert.equal(headers['content-type'], 'application/octet-stream')
     assert.equal(headers['accept-ranges'], 'bytes')
+    assert.equal(headers.via, '1.1 dragonfly')
+    assert.equal(registry.requests.at(-1)!.headers.via, '1.1 dragonfly')
     assert.equal(headers['content-encoding'], undefined)
   })
 

@@ -25,8 +25,13 @@ beforeEach(() => {
   registry.intercept = null
 })
 
+/** In the order in which they came. */
+function valuesOf(rawHeaders: readonly string[], name: string): string[] {
+  return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1].toLowerCase() === name)
+}
+
 describe('what is no blob', () => {
-  it('passes through unchanged, both ways', async () => {
+  it('passes through unchanged, both ways, but for a Via of the daemon', async () => {
     const body = bytesOf(3_000_000)
     const parts: Buffer[] = []
     let heard: string[] = []
@@ -44,6 +49,8 @@ describe('what is no blob', () => {
           '1',
           'Set-Cookie',
           'b=2',
+          'Via',
+          '1.1 cache',
           'Content-Length',
           '5',
           'Connection',
@@ -63,6 +70,7 @@ describe('what is no blob', () => {
         ['X-One', '1'],
         ['Accept', 'a'],
         ['Accept', 'b'],
+        ['Via', '1.0 fred, 1.1 barney'],
         ['Connection', 'close, X-Own'],
         ['X-Own', '1'],
         ['Transfer-Encoding', 'chunked'],
@@ -71,13 +79,15 @@ describe('what is no blob', () => {
     })
     assert.equal(registry.requests.at(-1)!.url, '/v2/app/blobs/uploads/1?_state=a%2Fb&digest=%3a')
     assert.ok(Buffer.concat(parts).equals(body))
-    const said = heard.filter((_, index) => index % 2 === 0 && /^(?:x-|accept|host$)/i.test(heard[index]))
-    assert.deepEqual(said, ['host', 'X-One', 'Accept', 'Accept'])
+    const said = heard.filter((_, index) => index % 2 === 0 && /^(?:x-|accept|host$|via)/i.test(heard[index]))
+    assert.deepEqual(said, ['host', 'X-One', 'Accept', 'Accept', 'Via', 'Via'])
+    assert.deepEqual(valuesOf(heard, 'via'), ['1.0 fred, 1.1 barney', '1.1 dragonfly'])
     assert.ok(heard.includes(registry.host), 'the host is the registry')
     assert.equal(got.status, 202)
     assert.equal(got.statusText, 'Taken In')
     assert.equal(got.body.toString(), 'taken')
-    assert.deepEqual(got.rawHeaders.slice(0, 10), [
+    assert.deepEqual(valuesOf(got.rawHeaders, 'via'), ['1.1 cache', '1.1 dragonfly'])
+    assert.deepEqual(got.rawHeaders.slice(0, 12), [
       'Location',
       '/v2/app/blobs/uploads/1?_state=x%2Fy',
       'Set-Cookie',
@@ -86,6 +96,8 @@ describe('what is no blob', () => {
       '1',
       'Set-Cookie',
       'b=2',
+      'Via',
+      '1.1 cache',
       'Content-Length',
       '5',
     ])

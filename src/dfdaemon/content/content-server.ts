@@ -6,7 +6,7 @@ import { generationOf, hasValidator } from '../../core/generation.ts'
 import type { DaemonMetrics } from '../metrics.ts'
 import type { ContentOrder, DfdaemonOptions } from '../options.ts'
 import { sendFailure } from '../upstream/error-answer.ts'
-import { endToEnd, type Fields, without } from '../upstream/fields.ts'
+import { endToEnd, type Fields, VIA, without } from '../upstream/fields.ts'
 import { type Exchange, passThrough, REGISTRY_FIELD } from '../upstream/pass-through.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { Access, type AccessQuestion, type ContentHead } from './access.ts'
@@ -86,6 +86,7 @@ export class ContentServer {
     const { start, end } = part.kind === 'whole' ? { start: 0, end: lengthBytes } : part
     const shown: Fields = [
       ...head.fields,
+      VIA,
       ['Accept-Ranges', 'bytes'],
       ['Content-Length', `${end - start}`],
       ...(part.kind === 'part'

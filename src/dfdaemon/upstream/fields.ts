@@ -17,6 +17,12 @@ export function without(fields: Fields, names: ReadonlySet<string>): Fields {
 }
 
 /**
+ * What whoever forwards a message adds (RFC 9110, section 7.6.3), after what others added before. HTTP/1.1 is what is spoken with both
+ * sides; the pseudonym tells no host's name.
+ */
+export const VIA = ['Via', '1.1 dragonfly'] as const
+
+/**
  * What is for whoever the message is for in the end: without the fields of one connection, those that `Connection` names included
  * (RFC 9110, section 7.6.1).
  */

@@ -3,7 +3,7 @@ import { PassThrough, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { UpstreamTrust } from '../options.ts'
 import { sendFailure } from './error-answer.ts'
-import { endToEnd, type Fields, without } from './fields.ts'
+import { endToEnd, type Fields, VIA, without } from './fields.ts'
 import type { Upstream, UpstreamAnswer } from './upstream.ts'
 
 /** By which a client may name the registry that it means. */
@@ -44,13 +44,13 @@ export async function passThrough(upstream: Upstream, exchange: Exchange): Promi
   }
 }
 
-/** The head as it came, but for what counts for one hop. */
+/** The head as it came, but for what counts for one hop, and `Via`. */
 export function beginAnswer(
   response: ServerResponse,
   { status, statusText, fields }: Omit<UpstreamAnswer, 'body'>,
 ): void {
   response.sendDate = false
-  response.writeHead(status, statusText, endToEnd(fields).flat())
+  response.writeHead(status, statusText, [...endToEnd(fields), VIA].flat())
 }
 
 /** `Host` is the upstream's; what `Expect` asks for, this server has given already; which registry is meant was said to the mirror. */

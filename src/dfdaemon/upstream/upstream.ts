@@ -6,13 +6,13 @@ import { openTunnel } from '../../net/proxy-tunnel.ts'
 import { authorityOf } from '../../net/url-authority.ts'
 import type { Destinations } from '../destination.ts'
 import type { DfdaemonOptions, UpstreamTrust } from '../options.ts'
-import { type Fields, fieldsOf } from './fields.ts'
+import { type Fields, fieldsOf, VIA } from './fields.ts'
 import { upstreamFailure } from './upstream-failure.ts'
 
 export type UpstreamRequest = {
   readonly method: string
   readonly url: URL
-  /** Without `Host` and what counts for one hop only. */
+  /** Without `Host`, this daemon's `Via`, and what counts for one hop only. */
   readonly fields: Fields
   readonly body: Readable | null
   readonly trust: UpstreamTrust
@@ -89,6 +89,7 @@ export class Upstream {
         'host',
         url.host,
         ...fields.flat(),
+        ...VIA,
       ],
       body,
       signal,

@@ -5,10 +5,10 @@ import { filterUrl, redactUrl } from '../../core/filter-url.ts'
 import { generationOf, hasValidator } from '../../core/generation.ts'
 import type { DaemonMetrics } from '../metrics.ts'
 import type { ContentOrder, DfdaemonOptions } from '../options.ts'
-import { sendFailure } from '../upstream/error-answer.ts'
 import { endToEnd, type Fields, VIA, without } from '../upstream/fields.ts'
 import { type Exchange, passThrough, REGISTRY_FIELD } from '../upstream/pass-through.ts'
 import type { Upstream } from '../upstream/upstream.ts'
+import { whileWanted } from '../upstream/while-wanted.ts'
 import { Access, type AccessQuestion, type ContentHead } from './access.ts'
 import { askedPart } from './content-range.ts'
 import { Delivery } from './delivery.ts'
@@ -56,18 +56,8 @@ export class ContentServer {
   }
 
   /** Resolves when the exchange is over, however it ended. */
-  async answer(wanted: WantedContent, exchange: Exchange): Promise<void> {
-    const { response } = exchange
-    const gone = new AbortController()
-    const onClose = () => gone.abort()
-    response.once('close', onClose)
-    try {
-      if (!response.destroyed) await this.#answer(wanted, exchange, gone.signal)
-    } catch (thrown) {
-      if (!response.destroyed) sendFailure(response, thrown)
-    } finally {
-      response.off('close', onClose)
-    }
+  answer(wanted: WantedContent, exchange: Exchange): Promise<void> {
+    return whileWanted(exchange.response, gone => this.#answer(wanted, exchange, gone))
   }
 
   async #answer(wanted: WantedContent, exchange: Exchange, signal: AbortSignal): Promise<void> {

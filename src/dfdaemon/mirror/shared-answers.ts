@@ -1,10 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { sendFailure, sendRefusal } from '../upstream/error-answer.ts'
+import { orAborted } from '../../core/clock.ts'
+import { sendRefusal } from '../upstream/error-answer.ts'
 import { fieldValue } from '../upstream/fields.ts'
 import { discard } from '../upstream/follow.ts'
 import { beginAnswer, type Exchange, fieldsToSend, passThrough } from '../upstream/pass-through.ts'
 import type { Upstream, UpstreamAnswer, UpstreamRequest } from '../upstream/upstream.ts'
 import { upstreamFailure } from '../upstream/upstream-failure.ts'
+import { whileWanted } from '../upstream/while-wanted.ts'
 
 /** Larger ones are not what many ask for at once, and go through for each who asks. */
 const BODY_BYTES_MAX = 4 * 1024 * 1024
@@ -39,26 +41,22 @@ export class SharedAnswers {
   }
 
   /** For what `isSharedQuestion` says. Like `passThrough` otherwise. */
-  async answer(exchange: Exchange): Promise<void> {
+  answer(exchange: Exchange): Promise<void> {
+    return whileWanted(exchange.response, gone => this.#answer(exchange, gone))
+  }
+
+  async #answer(exchange: Exchange, gone: AbortSignal): Promise<void> {
     const { request, response, url, trust } = exchange
     const fields = fieldsToSend(exchange)
     const asked = { method: request.method!, url, fields, trust }
     const question = this.#join(JSON.stringify([asked.method, url.href, trust, fields]), asked)
     if (question === null) return refuse(response)
-    const gone = Promise.withResolvers<null>()
-    const onClose = () => gone.resolve(null)
-    response.once('close', onClose)
-    if (response.destroyed) onClose()
     try {
-      const shared = await Promise.race([question.answer, gone.promise])
-      if (shared === null) return
+      const shared = await orAborted(question.answer, gone)
       if (shared.kind === 'large') return await passThrough(this.#upstream, exchange)
       beginAnswer(response, shared.head)
       response.end(shared.body)
-    } catch (thrown) {
-      if (!response.destroyed) sendFailure(response, thrown)
     } finally {
-      response.off('close', onClose)
       if (--question.askers === 0) question.ending.abort()
     }
   }

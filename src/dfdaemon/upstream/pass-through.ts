@@ -2,9 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { PassThrough, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { UpstreamTrust } from '../options.ts'
-import { sendFailure } from './error-answer.ts'
 import { endToEnd, type Fields, VIA, without } from './fields.ts'
 import type { Upstream, UpstreamAnswer } from './upstream.ts'
+import { whileWanted } from './while-wanted.ts'
 
 /** By which a client may name the registry that it means. */
 export const REGISTRY_FIELD = 'x-dragonfly-registry'
@@ -21,27 +21,18 @@ export type Exchange = {
 /** Streams both ways. Resolves when the exchange is over, however it ended; what fails before the head is answered with 502 or 504. */
 export async function passThrough(upstream: Upstream, exchange: Exchange): Promise<void> {
   const { request, response, url, trust } = exchange
-  const gone = new AbortController()
-  const onClose = () => gone.abort()
-  response.once('close', onClose)
-  if (response.destroyed) return
-  try {
+  await whileWanted(response, async signal => {
     const answer = await upstream.send({
       method: request.method!,
       url,
       fields: fieldsToSend(exchange),
       body: bodyOf(request),
       trust,
-      signal: gone.signal,
+      signal,
     })
     beginAnswer(response, answer)
     await pipeline(answer.body, response)
-  } catch (thrown) {
-    if (!response.destroyed) sendFailure(response, thrown)
-    gone.abort()
-  } finally {
-    response.off('close', onClose)
-  }
+  })
 }
 
 /** The head as it came, but for what counts for one hop, and `Via`. */

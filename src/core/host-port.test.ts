@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { formatHostPort, isHostPort, parseHostPort } from './host-port.ts'
+import { formatHostPort, hostPortIn, isHostPort, parseHostPort } from './host-port.ts'
 
 test('an address is a host with an optional port, IPv6 in brackets', () => {
   const table: [text: string, host: string, port: number][] = [
@@ -80,4 +80,11 @@ test('somebody can be reached only where host and port mean nothing but that', (
   ]
   for (const host of bad) assert.ok(!isHostPort({ host, port: 1 }), host)
   for (const port of [0, -1, 65_536, 1.5, Number.NaN]) assert.ok(!isHostPort({ host: 'a', port }), `${port}`)
+})
+
+test('a text that is no address, or one that would mean more in a URL, holds none', () => {
+  assert.deepEqual(hostPortIn('registry.example', 443), { host: 'registry.example', port: 443 })
+  for (const text of ['', 'a b', 'user@registry.example', 'host:0', '-host']) {
+    assert.equal(hostPortIn(text, 443), null, text)
+  }
 })

@@ -34,3 +34,13 @@ export function parseHostPort(text: string, defaultPort: number): HostPort {
   }
   return { host: match[1] ?? match[2], port }
 }
+
+/** What `parseHostPort` reads and `isHostPort` takes; null where there is no such thing. */
+export function hostPortIn(text: string, defaultPort: number): HostPort | null {
+  try {
+    const address = parseHostPort(text, defaultPort)
+    return isHostPort(address) ? address : null
+  } catch {
+    return null
+  }
+}

@@ -1,4 +1,4 @@
-import { isHostPort, parseHostPort } from '../../core/host-port.ts'
+import { hostPortIn } from '../../core/host-port.ts'
 import { authorityOf } from '../../net/url-authority.ts'
 import type { MirrorOptions, Registry } from '../options.ts'
 
@@ -49,15 +49,7 @@ export function entryFor(
 }
 
 function registryAt(name: string): Registry | null {
-  if (!isHost(name)) return null
+  if (hostPortIn(name, 443) === null) return null
   const remote = `https://${REAL_HOSTS[name] ?? name}`
   return { remote, trust: { authorities: null, isInsecure: false }, isDirect: false }
-}
-
-function isHost(name: string): boolean {
-  try {
-    return isHostPort(parseHostPort(name, 443))
-  } catch {
-    return false
-  }
 }

@@ -1,4 +1,4 @@
-import { type HostPort, isHostPort, parseHostPort } from '../../core/host-port.ts'
+import { type HostPort, hostPortIn } from '../../core/host-port.ts'
 
 /** Targets of requests to a proxy (RFC 9112, section 3.2), in their strict forms: whatever two programs could read differently is none. */
 
@@ -9,15 +9,5 @@ export function parseAbsoluteForm(target: string): URL | null {
 
 /** The authority form of CONNECT, where the port must be said. */
 export function parseAuthorityForm(target: string): HostPort | null {
-  if (!/^(?:\[[^\]]*\]|[^:]*):\d{1,5}$/.test(target)) return null
-  const address = orNull(() => parseHostPort(target, 0))
-  return address !== null && isHostPort(address) ? address : null
-}
-
-function orNull<T>(parse: () => T): T | null {
-  try {
-    return parse()
-  } catch {
-    return null
-  }
+  return /^(?:\[[^\]]*\]|[^:]*):\d{1,5}$/.test(target) ? hostPortIn(target, 0) : null
 }

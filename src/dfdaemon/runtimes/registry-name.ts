@@ -1,5 +1,5 @@
 import { DragonflyError } from '../../core/error.ts'
-import { formatHostPort, type HostPort, isHostPort, parseHostPort } from '../../core/host-port.ts'
+import { formatHostPort, type HostPort, hostPortIn } from '../../core/host-port.ts'
 
 /** A registry as runtimes name it, and the URL under which it answers. */
 export type RegistryName = {
@@ -32,12 +32,7 @@ export function parseRegistryName(text: string): RegistryName {
 }
 
 function parseName(name: string): HostPort {
-  let parsed: HostPort | null = null
-  try {
-    parsed = parseHostPort(name, ANY_PORT)
-  } catch {
-    // Its message is about supernodes.
-  }
-  if (parsed !== null && isHostPort(parsed)) return parsed
+  const parsed = hostPortIn(name, ANY_PORT)
+  if (parsed !== null) return parsed
   throw new DragonflyError('USAGE', 'a registry is written like quay.io or registry.example.com:5000')
 }

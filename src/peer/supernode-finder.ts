@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts'
+import { type Clock, orAborted } from '../core/clock.ts'
 import { type DragonflyError, toDragonflyError } from '../core/error.ts'
 import { formatHostPort, type HostPort } from '../core/host-port.ts'
 import { jitter, type Random } from '../core/random.ts'
@@ -150,7 +150,10 @@ export class SupernodeFinder {
       asking = this.#askNow(managers, named, meta).finally(() => this.#asking.delete(key))
       this.#asking.set(key, asking)
     }
-    return unlessAborted(asking, signal)
+    return orAborted(asking, signal).catch(thrown => {
+      if (signal.aborted) return null
+      throw thrown
+    })
   }
 
   async #askNow(managers: readonly string[], named: readonly string[], meta: Meta): Promise<Meta | null> {
@@ -234,13 +237,4 @@ function orderOf({ groups }: SupernodesMeta, taskId: TaskId): HostPort[] {
   const ordered = groups.flatMap(group => rendezvousOrder(taskId, group.supernodes, ({ id }) => id))
   const byName = new Map(ordered.map(({ control }) => [formatHostPort(control), control] as const).reverse())
   return [...byName.values()].reverse()
-}
-
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | null> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => resolve(null)
-    if (signal.aborted) return onAbort()
-    signal.addEventListener('abort', onAbort)
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

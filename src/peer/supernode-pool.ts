@@ -1,5 +1,5 @@
 import { type Caller, shownBy } from '../core/caller.ts'
-import type { Clock } from '../core/clock.ts'
+import { type Clock, orAborted } from '../core/clock.ts'
 import { DragonflyError } from '../core/error.ts'
 import { formatHostPort, type HostPort } from '../core/host-port.ts'
 import type { Random } from '../core/random.ts'
@@ -72,10 +72,11 @@ export class SupernodePool {
       entry.ending.abort()
     }
     try {
-      return { channel: await unlessLate(entry.opening, node, signal), giveBack }
+      return { channel: await orAborted(entry.opening, signal), giveBack }
     } catch (thrown) {
       giveBack()
-      throw thrown
+      if (!signal.aborted) throw thrown
+      throw new DragonflyError('SUPERNODE_UNREACHABLE', `${formatHostPort(node)} does not greet back in time`)
     }
   }
 
@@ -113,18 +114,6 @@ export class SupernodePool {
     }, forget)
     return entry
   }
-}
-
-function unlessLate<T>(opening: Promise<T>, node: HostPort, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      const said = `${formatHostPort(node)} does not greet back in time`
-      reject(new DragonflyError('SUPERNODE_UNREACHABLE', said))
-    }
-    if (signal.aborted) return onAbort()
-    signal.addEventListener('abort', onAbort)
-    opening.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }
 
 export type LinkRequest = Caller & { readonly taskId: TaskId }

@@ -1,10 +1,9 @@
 import os from 'node:os'
 import path from 'node:path'
 import { DragonflyError } from '../core/error.ts'
+import { DEFAULT_CONTROL_PORT } from '../core/host-port.ts'
 import type { Http1Timeouts } from '../net/http1-connection.ts'
 
-/** Of a supernode, where an address says none. */
-export const DEFAULT_CONTROL_PORT = 8002
 export const DEFAULT_NODE = `127.0.0.1:${DEFAULT_CONTROL_PORT}`
 export const ORIGIN_TIMEOUTS: Http1Timeouts = { connectMs: 5_000, headMs: 15_000, idleMs: 15_000 }
 

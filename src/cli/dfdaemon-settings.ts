@@ -3,10 +3,11 @@ import { parse as parseYaml } from 'yaml'
 import * as z from 'zod'
 import { parseDuration } from '../core/duration.ts'
 import { DragonflyError, toDragonflyError } from '../core/error.ts'
+import { DEFAULT_CONTROL_PORT } from '../core/host-port.ts'
 import { parseCidr } from '../core/ip-address.ts'
 import { parseRateLimit } from '../core/rate.ts'
 import { parseWeightedNode } from '../core/weighted-node.ts'
-import { DEFAULT_CONTROL_PORT, defaultHome } from './defaults.ts'
+import { defaultHome } from './defaults.ts'
 import {
   parseFileName,
   parseRedirect,

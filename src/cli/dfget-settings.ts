@@ -1,9 +1,10 @@
 import path from 'node:path'
 import { formatExactDuration, parseDuration } from '../core/duration.ts'
 import { redactUrl } from '../core/filter-url.ts'
+import { DEFAULT_CONTROL_PORT } from '../core/host-port.ts'
 import { formatRateLimit, parseRateLimit } from '../core/rate.ts'
 import { formatWeightedNode, parseWeightedNode } from '../core/weighted-node.ts'
-import { DEFAULT_CONTROL_PORT, DEFAULT_NODE, defaultHome } from './defaults.ts'
+import { DEFAULT_NODE, defaultHome } from './defaults.ts'
 import { list, named, type Setting, toggle, value } from './dfget-setting.ts'
 import {
   formatPromisedDigest,

@@ -3,6 +3,9 @@ import { DragonflyError } from './error.ts'
 /** Where somebody listens. An IPv6 address is kept without brackets. */
 export type HostPort = { readonly host: string; readonly port: number }
 
+/** Of a supernode, where its address says none. */
+export const DEFAULT_CONTROL_PORT = 8002
+
 /** `host:port`, with brackets around IPv6 (RFC 3986, section 3.2.2). */
 export function formatHostPort(address: HostPort): string {
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`

@@ -1,6 +1,6 @@
 import os from 'node:os'
 import { DragonflyError } from '../core/error.ts'
-import { parseHostPort } from '../core/host-port.ts'
+import { DEFAULT_CONTROL_PORT, parseHostPort } from '../core/host-port.ts'
 import { managerOrigin } from '../net/manager-answer.ts'
 import { randomName } from '../ops/system-random.ts'
 import type { DownloadRequest } from '../wire/local.ts'
@@ -14,7 +14,6 @@ import type { TaskLink, TaskLinkHandler } from './task-link.ts'
 
 /** Pieces sent at the same time: one, so that each is soon finished and shared on. */
 const UPLOAD_SLOTS = 1
-const DEFAULT_CONTROL_PORT = 8002
 const ADDRESSES_MAX = 16
 
 /** Makes a run's link. */

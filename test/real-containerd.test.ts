@@ -1,12 +1,4 @@
-import { startContainerd } from './support/runtime-containerd.ts'
 import { describeRuntime } from './support/runtime-suite.ts'
+import { CONTAINERD } from './support/runtime-table.ts'
 
-describeRuntime({
-  name: 'containerd',
-  programs: ['containerd'],
-  needsRoot: true,
-  readsZstd: true,
-  resumes: true,
-  fallsBack: true,
-  start: startContainerd,
-})
+describeRuntime(CONTAINERD)

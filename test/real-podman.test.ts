@@ -1,12 +1,4 @@
-import { podmanClient } from './support/runtime-podman.ts'
 import { describeRuntime } from './support/runtime-suite.ts'
+import { PODMAN } from './support/runtime-table.ts'
 
-describeRuntime({
-  name: 'podman',
-  programs: ['podman'],
-  needsRoot: true,
-  readsZstd: true,
-  resumes: false,
-  fallsBack: true,
-  start: podmanClient,
-})
+describeRuntime(PODMAN)

@@ -1,12 +1,4 @@
-import { skopeoClient } from './support/runtime-skopeo.ts'
 import { describeRuntime } from './support/runtime-suite.ts'
+import { SKOPEO } from './support/runtime-table.ts'
 
-describeRuntime({
-  name: 'skopeo',
-  programs: ['skopeo'],
-  needsRoot: false,
-  readsZstd: true,
-  resumes: false,
-  fallsBack: true,
-  start: skopeoClient,
-})
+describeRuntime(SKOPEO)

@@ -28,8 +28,8 @@ export type BlobRelay = {
   hold(digest: string, afterBytes: number): Hold
   /** The next GET of the blob breaks off after so many bytes of its body. */
   cut(digest: string, afterBytes: number): void
-  /** Happens before the answer to the next HEAD of the blob goes on. */
-  beforeHead(digest: string, act: () => Promise<void>): void
+  /** Happens when HEADs of all these blobs have been answered to the relay, before the last of the answers goes on. */
+  beforeLastHead(digests: readonly string[], act: () => Promise<void>): void
   stop(): Promise<void>
 }
 
@@ -39,26 +39,32 @@ export type Hold = {
   release(): void
 }
 
+type Heads = { readonly missing: Set<string>; readonly act: () => Promise<void> }
 type Stop = { readonly afterBytes: number; readonly act: (() => Promise<void>) | null }
 
 /** @param target `host:port`, plain HTTP */
 export async function startBlobRelay(target: string, host = '127.0.0.1'): Promise<BlobRelay> {
   const requests: RelayedRequest[] = []
   const stops = new Map<string, Stop>()
-  const heads = new Map<string, () => Promise<void>>()
-  const taken = <Value>(map: Map<string, Value>, digest: string | null): Value | null => {
-    const value = map.get(digest ?? '') ?? null
-    map.delete(digest ?? '')
-    return value
+  let heads: Heads | null = null
+  const takeStop = (digest: string): Stop | null => {
+    const stop = stops.get(digest) ?? null
+    stops.delete(digest)
+    return stop
+  }
+  const onHead = async (digest: string) => {
+    if (!heads?.missing.delete(digest) || heads.missing.size > 0) return
+    await heads.act()
   }
   const server = http.createServer((request, response) => {
     const relayed = relayedOf(request)
     requests.push(relayed)
+    const digest = relayed.digest ?? ''
     const isHead = request.method === 'HEAD'
     answer(target, request, response, {
       relayed,
-      beforeHead: isHead ? taken(heads, relayed.digest) : null,
-      stop: isHead ? null : taken(stops, relayed.digest),
+      beforeHead: isHead ? () => onHead(digest) : null,
+      stop: isHead ? null : takeStop(digest),
     }).catch(() => response.destroy())
   })
   await once(server.listen(0, host), 'listening')
@@ -89,8 +95,8 @@ export async function startBlobRelay(target: string, host = '127.0.0.1'): Promis
     cut(digest, afterBytes) {
       stops.set(digest, { afterBytes, act: null })
     },
-    beforeHead(digest, act) {
-      heads.set(digest, act)
+    beforeLastHead(digests, act) {
+      heads = { missing: new Set(digests), act }
     },
     async stop() {
       server.closeAllConnections()

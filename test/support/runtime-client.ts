@@ -3,8 +3,20 @@ import { spawnSync } from 'node:child_process'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { killAllIn } from './processes.ts'
+import { obstacleTo, type Program } from './programs.ts'
 import type { Image } from './registry-images.ts'
 import { digestOf, type Layer } from './registry-images.ts'
+
+export type Runtime = {
+  readonly name: Program
+  readonly needsRoot: boolean
+  readonly readsZstd: boolean
+  /** Goes on where a broken answer ended; others fail. */
+  readonly resumes: boolean
+  /** Asks the registry where dfdaemon is down. Docker's would be docker.io. */
+  readonly fallsBack: boolean
+  start(place: RuntimePlace): Promise<RuntimeClient>
+}
 
 /** A container runtime of one host, with directories of its own. */
 export type RuntimeClient = {
@@ -30,6 +42,18 @@ export type RuntimePlace = {
   /** `host:port` of dfdaemon. */
   readonly mirror: string
   readonly directory: string
+}
+
+/** Why a test with this runtime and a registry cannot run here, or false. */
+export function obstacleToPull({ name, needsRoot }: Runtime): string | false {
+  return obstacleTo(['docker-registry', name], { root: needsRoot })
+}
+
+/** Resolves when the image is pulled and lies there whole. */
+export async function assertPulls(client: RuntimeClient, repository: string, image: Image): Promise<void> {
+  const { isDone, said } = await client.pull(repository, '1')
+  assert.ok(isDone, said)
+  await client.check(repository, '1', image)
 }
 
 /**

@@ -20,6 +20,8 @@ export async function startDockerd(place: Omit<RuntimePlace, 'registry'>): Promi
     ...['--config-file', path.join(etc, 'docker/daemon.json'), '--host', `unix://${socket}`],
     ...['--data-root', data, '--exec-root', run, '--pidfile', path.join(directory, 'pid')],
     ...['--iptables=false', '--ip6tables=false', '--bridge=none'],
+    // That many more than one. The first of them comes after 5 s, each other after 5 s more than the one before.
+    '--max-download-attempts=1',
     ...['--storage-driver=vfs', '--exec-opt', 'native.cgroupdriver=cgroupfs'],
   ])
   const ask = async (method: string, target: string): Promise<{ status: number; text: string }> => {

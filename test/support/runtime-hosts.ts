@@ -15,6 +15,8 @@ export type Host = {
   readonly account: Account
   /** `kill -9`. */
   killDfdaemon(): Promise<void>
+  /** On the same port. */
+  restartDfdaemon(): Promise<void>
 }
 
 export type Hosts = {
@@ -29,6 +31,11 @@ export type Hosts = {
 export async function openHosts(registry: string): Promise<Hosts> {
   const processes = await startProcesses()
   const daemons: ChildProcess[] = []
+  const startDfdaemon = async (flags: string[]) => {
+    const { child, ports } = await startServer('dfdaemon', flags)
+    daemons.push(child)
+    return { child, port: ports[0] }
+  }
   let count = 0
   return {
     processes,
@@ -47,9 +54,19 @@ export async function openHosts(registry: string): Promise<Hosts> {
       }
       // JSON is YAML.
       await writeFile(config, JSON.stringify(settings))
-      const { child, ports } = await startServer('dfdaemon', ['--config', config])
-      daemons.push(child)
-      return { ip, mirror: `${ip}:${ports[0]}`, account, killDfdaemon: () => kill(child) }
+      const first = await startDfdaemon(['--config', config])
+      const { port } = first
+      let { child } = first
+      return {
+        ip,
+        mirror: `${ip}:${port}`,
+        account,
+        killDfdaemon: () => kill(child),
+        async restartDfdaemon() {
+          const restarted = await startDfdaemon(['--config', config, '--port', String(port)])
+          child = restarted.child
+        },
+      }
     },
     async stop() {
       await Promise.all(daemons.map(kill))

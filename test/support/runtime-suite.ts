@@ -4,25 +4,18 @@ import os from 'node:os'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type BlobRelay, startBlobRelay } from './blob-relay.ts'
-import { obstacleTo, type Program } from './programs.ts'
 import { type Registry, startRegistry } from './registry.ts'
 import { type Image, makeImage, makeIndex, makeLayer, uniqueBytes } from './registry-images.ts'
-import { type RuntimeClient, type RuntimePlace, removeWithAll } from './runtime-client.ts'
+import {
+  assertPulls,
+  obstacleToPull,
+  type Runtime,
+  type RuntimeClient,
+  removeWithAll,
+} from './runtime-client.ts'
 import { startThreeHosts } from './runtime-hosts.ts'
 
 /** What holds of every container runtime that pulls through dfdaemon. */
-
-type Runtime = {
-  readonly name: string
-  readonly programs: readonly Program[]
-  readonly needsRoot: boolean
-  readonly readsZstd: boolean
-  /** Goes on where a broken answer ended; others fail. */
-  readonly resumes: boolean
-  /** Asks the registry where dfdaemon is down. Docker's would be docker.io. */
-  readonly fallsBack: boolean
-  start(place: RuntimePlace): Promise<RuntimeClient>
-}
 
 const KIB = 1024
 const MIB = 1024 ** 2
@@ -55,8 +48,7 @@ const ZSTD: Kind = {
 }
 
 export function describeRuntime(runtime: Runtime): void {
-  const skip = obstacleTo(['docker-registry', ...runtime.programs], { root: runtime.needsRoot })
-  describe(`${runtime.name} through dfdaemon`, { skip }, () => {
+  describe(`${runtime.name} through dfdaemon`, { skip: obstacleToPull(runtime) }, () => {
     let directory: string
     let registry: Registry
     let world: Awaited<ReturnType<typeof startThreeHosts>>
@@ -87,12 +79,6 @@ export function describeRuntime(runtime: Runtime): void {
       await removeWithAll(directory)
     })
 
-    async function pull(client: RuntimeClient, repository: string, image: Image): Promise<void> {
-      const { isDone, said } = await client.pull(repository, '1')
-      assert.ok(isDone, said)
-      await client.check(repository, '1', image)
-    }
-
     function assertEgress(images: readonly Image[]): void {
       const [sent, unique] = [registry.relay.blobBytes(), uniqueBytes(images)]
       assert.ok(sent >= unique && sent <= unique * EGRESS_FACTOR_MAX, `${sent} bytes for ${unique}`)
@@ -104,8 +90,27 @@ export function describeRuntime(runtime: Runtime): void {
         const repository = `lib/${name.replaceAll(/\W/g, '').toLowerCase()}`
         await registry.push(repository, '1', image)
         registry.relay.forget()
-        await Promise.all(clients.map(client => pull(client, repository, image)))
+        await Promise.all(clients.map(client => assertPulls(client, repository, image)))
         assertEgress([image])
+      })
+    }
+
+    if (!runtime.readsZstd) {
+      it('fails to unpack layers compressed with zstd as it does without dfdaemon', TEST, async () => {
+        const image = ZSTD.image()
+        await registry.push('lib/zstd', '1', image)
+        const place = { registry: registry.address, mirror: registry.address }
+        const direct = await runtime.start({ ...place, directory: path.join(directory, 'direct') })
+        try {
+          for (const client of [direct, clients[0]]) {
+            const { isDone, said } = await client.pull('lib/zstd', '1')
+            assert.ok(!isDone, said)
+            for (const { digest } of image.own.layers)
+              assert.match(said, new RegExp(`Download complete.*${digest.slice(7, 19)}`))
+          }
+        } finally {
+          await direct.stop()
+        }
       })
     }
 
@@ -117,9 +122,9 @@ export function describeRuntime(runtime: Runtime): void {
       await registry.push('other/second', '1', second)
       registry.relay.forget()
       await Promise.all([
-        pull(clients[0], 'lib/first', first),
-        pull(clients[1], 'other/second', second),
-        pull(clients[2], 'lib/first', first),
+        assertPulls(clients[0], 'lib/first', first),
+        assertPulls(clients[1], 'other/second', second),
+        assertPulls(clients[2], 'lib/first', first),
       ])
       assertEgress([first, second])
     })
@@ -131,7 +136,7 @@ export function describeRuntime(runtime: Runtime): void {
         await registry.push('lib/broken', '1', image)
         front.cut(digest, 2 * MIB)
         front.forget()
-        await pull(clients[0], 'lib/broken', image)
+        await assertPulls(clients[0], 'lib/broken', image)
         const asked = front.requests.filter(request => request.method === 'GET' && request.digest === digest)
         const [whole, rest] = asked
         assert.deepEqual([asked.length, whole.range, rest.status], [2, null, 206])
@@ -147,7 +152,7 @@ export function describeRuntime(runtime: Runtime): void {
         await registry.push('lib/fallen', '1', image)
         await world.hosts[1].killDfdaemon()
         registry.relay.forget()
-        await pull(clients[1], 'lib/fallen', image)
+        await assertPulls(clients[1], 'lib/fallen', image)
         assertEgress([image])
       })
     }

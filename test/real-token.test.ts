@@ -3,20 +3,20 @@ import { mkdtemp } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { obstacleTo, type Program } from './support/programs.ts'
+import { obstacleTo } from './support/programs.ts'
 import { type Registry, startRegistry } from './support/registry.ts'
 import { makeImage, makeLayer, uniqueBytes } from './support/registry-images.ts'
-import { type RuntimeClient, type RuntimePlace, removeWithAll } from './support/runtime-client.ts'
-import { startContainerd } from './support/runtime-containerd.ts'
+import { obstacleToPull, type Runtime, type RuntimePlace, removeWithAll } from './support/runtime-client.ts'
 import { startThreeHosts } from './support/runtime-hosts.ts'
-import { podmanClient } from './support/runtime-podman.ts'
-import { skopeoClient } from './support/runtime-skopeo.ts'
-import { startTokenServer, type TokenServer } from './support/token-server.ts'
+import { CONTAINERD, PODMAN, SKOPEO } from './support/runtime-table.ts'
+import { startTokenServer, type TokenServer, userOf } from './support/token-server.ts'
 
 const MIB = 1024 ** 2
 const TEST = { timeout: 60_000 }
 const ALLOWED = 'alice:a-password-of-alice'
 const OTHER = 'bob:a-password-of-bob'
+/** Whom the registry gives manifest and configuration, and forbids the layer. */
+const FORBIDDEN = 'carol:a-password-of-carol'
 
 const image = makeImage([makeLayer('private-1', MIB), makeLayer('private-2', MIB)])
 const harmless = makeImage([makeLayer('harmless', 1024)])
@@ -30,12 +30,14 @@ describe('a registry that asks for tokens', { skip: obstacleTo(['docker-registry
 
   before(async () => {
     directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-real-'))
-    const [alice, bob] = [ALLOWED, OTHER].map(user => user.split(':'))
+    const [alice, bob, carol] = [ALLOWED, OTHER, FORBIDDEN].map(user => user.split(':'))
     tokens = await startTokenServer([
       { name: alice[0], password: alice[1], repositories: ['lib/private'] },
       { name: bob[0], password: bob[1], repositories: ['lib/harmless'] },
+      { name: carol[0], password: carol[1], repositories: ['lib/private'] },
     ])
     registry = await startRegistry(path.join(directory, 'registry'), tokens)
+    registry.relay.forbid(LAYER, authorization => userOf(authorization) === carol[0])
     world = await startThreeHosts(registry.address)
     await registry.push('lib/private', '1', image)
     await registry.push('lib/harmless', '1', harmless)
@@ -65,17 +67,27 @@ describe('a registry that asks for tokens', { skip: obstacleTo(['docker-registry
     return { own, through }
   }
 
-  const clients: readonly {
-    name: Program
-    needsRoot: boolean
-    start(place: RuntimePlace): Promise<RuntimeClient>
-  }[] = [
-    { name: 'skopeo', needsRoot: false, start: skopeoClient },
-    { name: 'podman', needsRoot: true, start: podmanClient },
-    { name: 'containerd', needsRoot: true, start: startContainerd },
+  const refused = [
+    { credentials: OTHER, words: /unauthorized|authentication required|authorization failed/i },
+    { credentials: FORBIDDEN, words: /403 \(?Forbidden/ },
   ]
-  for (const { name, needsRoot, start } of clients) {
-    const options = { ...TEST, skip: obstacleTo([name], { root: needsRoot }) }
+
+  async function assertRefused(runtime: Runtime, { credentials, words }: (typeof refused)[number]) {
+    const beside = path.join(directory, `${runtime.name}-${credentials.split(':')[0]}`)
+    const stranger = await runtime.start({ ...placeOn(0), directory: beside })
+    try {
+      const { isDone, said } = await stranger.pull('lib/private', '1', credentials)
+      assert.ok(!isDone)
+      assert.match(said, words)
+      await assert.rejects(stranger.check('lib/private', '1', image))
+    } finally {
+      await stranger.stop()
+    }
+  }
+
+  for (const runtime of [SKOPEO, PODMAN, CONTAINERD]) {
+    const { name, start } = runtime
+    const options = { ...TEST, skip: obstacleToPull(runtime) }
     it(
       `gives ${name} the image of whom it lets in, from the swarm too, and nothing to others`,
       options,
@@ -89,16 +101,7 @@ describe('a registry that asks for tokens', { skip: obstacleTo(['docker-registry
           }
           const sent = registry.relay.blobBytes()
           assert.ok(sent <= uniqueBytes([image]) * 1.01, `${sent} bytes`)
-          const beside = path.join(directory, `other-${name}`)
-          const stranger = await start({ ...placeOn(0), directory: beside })
-          try {
-            const { isDone, said } = await stranger.pull('lib/private', '1', OTHER)
-            assert.ok(!isDone)
-            assert.match(said, /unauthorized|authentication required|authorization failed|denied/i)
-            await assert.rejects(stranger.check('lib/private', '1', image))
-          } finally {
-            await stranger.stop()
-          }
+          for (const one of refused) await assertRefused(runtime, one)
         } finally {
           for (const client of pair) await client.stop()
         }
@@ -113,10 +116,12 @@ describe('a registry that asks for tokens', { skip: obstacleTo(['docker-registry
     assert.equal(through.body, own.body)
 
     const other = tokens.tokenFor('lib/harmless', ['pull'])
+    const forbidden = tokens.tokenFor('lib/private', ['pull'], 'carol')
     const refusals = [
       { repository: 'lib/private', token: '', status: 401 },
       { repository: 'lib/private', token: other, status: 401 },
       { repository: 'lib/private', token: 'nonsense', status: 401 },
+      { repository: 'lib/private', token: forbidden, status: 403 },
       // Whom the registry lets in, but not for what another repository holds.
       { repository: 'lib/harmless', token: other, status: 404 },
     ]

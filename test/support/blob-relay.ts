@@ -3,7 +3,10 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pipeline } from 'node:stream/promises'
 
-/** What stands in front of a registry or a mirror of one: it counts the bytes of blobs that go by, and can hold or break them half way. */
+/**
+ * What stands in front of a registry or a mirror of one: it counts the bytes of blobs that go by, and can hold or break them half way, or
+ * refuse them.
+ */
 
 export type RelayedRequest = {
   readonly method: string
@@ -30,6 +33,8 @@ export type BlobRelay = {
   cut(digest: string, afterBytes: number): void
   /** Happens when HEADs of all these blobs have been answered to the relay, before the last of the answers goes on. */
   beforeLastHead(digests: readonly string[], act: () => Promise<void>): void
+  /** From now on GET and HEAD of the blob are answered with 403 to whom this says. */
+  forbid(digest: string, isForbidden: (authorization: string) => boolean): void
   stop(): Promise<void>
 }
 
@@ -39,6 +44,11 @@ export type Hold = {
   release(): void
 }
 
+/** What a registry says to whom it knows and does not let in (OCI distribution specification, "Error Codes"). */
+const REFUSAL = JSON.stringify({
+  errors: [{ code: 'DENIED', message: 'this layer is not for you', detail: null }],
+})
+
 type Heads = { readonly missing: Set<string>; readonly act: () => Promise<void> }
 type Stop = { readonly afterBytes: number; readonly act: (() => Promise<void>) | null }
 
@@ -46,6 +56,7 @@ type Stop = { readonly afterBytes: number; readonly act: (() => Promise<void>) |
 export async function startBlobRelay(target: string, host = '127.0.0.1'): Promise<BlobRelay> {
   const requests: RelayedRequest[] = []
   const stops = new Map<string, Stop>()
+  const forbidden = new Map<string, (authorization: string) => boolean>()
   let heads: Heads | null = null
   const takeStop = (digest: string): Stop | null => {
     const stop = stops.get(digest) ?? null
@@ -60,6 +71,7 @@ export async function startBlobRelay(target: string, host = '127.0.0.1'): Promis
     const relayed = relayedOf(request)
     requests.push(relayed)
     const digest = relayed.digest ?? ''
+    if (forbidden.get(digest)?.(request.headers.authorization ?? '')) return refuse(relayed, response)
     const isHead = request.method === 'HEAD'
     answer(target, request, response, {
       relayed,
@@ -98,6 +110,9 @@ export async function startBlobRelay(target: string, host = '127.0.0.1'): Promis
     beforeLastHead(digests, act) {
       heads = { missing: new Set(digests), act }
     },
+    forbid(digest, isForbidden) {
+      forbidden.set(digest, isForbidden)
+    },
     async stop() {
       server.closeAllConnections()
       server.close()
@@ -109,6 +124,12 @@ export async function startBlobRelay(target: string, host = '127.0.0.1'): Promis
 function relayedOf({ method = '', url = '', headers }: IncomingMessage): RelayedRequest {
   const digest = /\/blobs\/(sha256:[0-9a-f]{64})/.exec(url)?.[1] ?? null
   return { method, path: url, digest, range: headers.range ?? null, status: 0, bodyBytes: 0 }
+}
+
+function refuse(relayed: RelayedRequest, response: ServerResponse): void {
+  relayed.status = 403
+  response.writeHead(403, { 'content-type': 'application/json', 'content-length': REFUSAL.length })
+  response.end(REFUSAL)
 }
 
 async function answer(

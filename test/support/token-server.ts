@@ -13,7 +13,7 @@ export type TokenServer = {
   /** Who showed whom since the beginning. */
   readonly asked: readonly { readonly user: string; readonly scope: string }[]
   /** For whom nobody need ask. */
-  tokenFor(repository: string, actions: readonly string[]): string
+  tokenFor(repository: string, actions: readonly string[], user?: string): string
   stop(): Promise<void>
 }
 
@@ -33,7 +33,7 @@ const LIFETIME_SECONDS = 300
 export async function startTokenServer(users: readonly RegistryUser[]): Promise<TokenServer> {
   const { key, cert } = createSelfSigned({ dns: ISSUER })
   const asked: { user: string; scope: string }[] = []
-  const issue = (access: readonly Access[]) => issueToken(access, key, cert)
+  const issue = (user: string, access: readonly Access[]) => issueToken({ user, access }, key, cert)
   const server = http.createServer((request, response) => {
     request.resume()
     const { searchParams } = new URL(request.url ?? '', 'http://localhost')
@@ -48,7 +48,7 @@ export async function startTokenServer(users: readonly RegistryUser[]): Promise<
       .map(scope => scope.split(':'))
       .filter(([type, name]) => type === 'repository' && user.repositories.includes(name))
       .map(([type, name]) => ({ type, name, actions: ['pull'] }))
-    const token = issue(access)
+    const token = issue(user.name, access)
     response.writeHead(200, { 'content-type': 'application/json' })
     response.end(JSON.stringify({ token, access_token: token, expires_in: LIFETIME_SECONDS }))
   })
@@ -58,7 +58,7 @@ export async function startTokenServer(users: readonly RegistryUser[]): Promise<
     settings: { realm: `http://127.0.0.1:${port}/token`, service: SERVICE, issuer: ISSUER },
     cert,
     asked,
-    tokenFor: (name, actions) => issue([{ type: 'repository', name, actions }]),
+    tokenFor: (name, actions, user = '') => issue(user, [{ type: 'repository', name, actions }]),
     async stop() {
       server.closeAllConnections()
       server.close()
@@ -67,13 +67,23 @@ export async function startTokenServer(users: readonly RegistryUser[]): Promise<
   }
 }
 
+/** Whom a token that is shown as `Bearer` is for. */
+export function userOf(authorization: string): string | null {
+  const claims = /^Bearer [^.]+\.([^.]+)\./.exec(authorization)?.[1]
+  return claims === undefined ? null : JSON.parse(Buffer.from(claims, 'base64url').toString()).sub
+}
+
 /** A JSON web token (RFC 7519) with the certificate of its key (RFC 7515, section 4.1.6). */
-function issueToken(access: readonly Access[], key: string, cert: string): string {
+function issueToken(
+  { user, access }: { user: string; access: readonly Access[] },
+  key: string,
+  cert: string,
+): string {
   const now = Math.floor(Date.now() / 1_000)
   const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
   const head = encode({ typ: 'JWT', alg: 'ES256', x5c: [cert.replace(/-----[^-]+-----|\n/g, '')] })
   const times = { iat: now, nbf: now - 10, exp: now + LIFETIME_SECONDS }
-  const claims = encode({ iss: ISSUER, aud: SERVICE, sub: '', jti: randomUUID(), ...times, access })
+  const claims = encode({ iss: ISSUER, aud: SERVICE, sub: user, jti: randomUUID(), ...times, access })
   const signature = sign('sha256', Buffer.from(`${head}.${claims}`), { key, dsaEncoding: 'ieee-p1363' })
   return `${head}.${claims}.${signature.toString('base64url')}`
 }

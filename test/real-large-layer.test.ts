@@ -12,7 +12,7 @@ import { RUNTIMES } from './support/runtime-table.ts'
 const LAYER_BYTES = 500 * 1000 ** 2
 const EGRESS_FACTOR_MAX = 1.01
 /** Reading, hashing and unpacking some gigabytes takes its time where other tests run. */
-const TEST = { timeout: 120_000 }
+const TEST = { timeout: 180_000 }
 
 const present = RUNTIMES.filter(runtime => obstacleToPull(runtime) === false)
 const skip = present.length === 0 && 'no container runtime can run here'

@@ -15,7 +15,7 @@ export type ProgramResult = {
 
 /** Where Debian keeps what is for administrators. */
 const ENVIRONMENT = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` }
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 120_000
 const LOOK_EVERY_MS = 20
 
 /**

@@ -96,18 +96,20 @@ export function describeRuntime(runtime: Runtime): void {
     }
 
     if (!runtime.readsZstd) {
-      it('fails to unpack layers compressed with zstd as it does without dfdaemon', TEST, async () => {
+      it('downloads zstd layers, and reads them or not, as without dfdaemon', TEST, async () => {
         const image = ZSTD.image()
         await registry.push('lib/zstd', '1', image)
         const place = { registry: registry.address, mirror: registry.address }
         const direct = await runtime.start({ ...place, directory: path.join(directory, 'direct') })
         try {
+          const outcomes: boolean[] = []
           for (const client of [direct, clients[0]]) {
             const { isDone, said } = await client.pull('lib/zstd', '1')
-            assert.ok(!isDone, said)
+            outcomes.push(isDone)
             for (const { digest } of image.own.layers)
               assert.match(said, new RegExp(`Download complete.*${digest.slice(7, 19)}`))
           }
+          assert.equal(outcomes[1], outcomes[0])
         } finally {
           await direct.stop()
         }

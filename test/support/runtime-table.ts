@@ -36,7 +36,7 @@ export const CONTAINERD: Runtime = {
 export const DOCKERD: Runtime = {
   name: 'dockerd',
   needsRoot: true,
-  // 20.10.24 gets such layers, and cannot unpack them, from the registry itself neither: "invalid tar header". 23.0 can.
+  // Debian's 20.10 gets such layers and cannot unpack them: "invalid tar header".
   readsZstd: false,
   resumes: true,
   fallsBack: false,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../test/support/properties.ts'
 import { EventQueue } from './event-queue.ts'
 
 test('what is due comes by time, and at the same time in the order of scheduling', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../../test/support/properties.ts'
 import { fluidBoundSeconds, pieceBoundSeconds } from './bound.ts'
 
 test('N equal peers and k pieces need k + ⌊log2 N⌋ piece-times', () => {

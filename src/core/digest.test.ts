@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../../test/support/properties.ts'
 import { digestBytes, digestOf, isDigest, isVouchedFor, parseDigest, sameBytes } from './digest.ts'
 
 const bytes32 = fc.uint8Array({ minLength: 32, maxLength: 32 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../../test/support/properties.ts'
 import { decodeHex, encodeHex } from './hex.ts'
 
 test('hex is what Buffer writes and reads', () => {

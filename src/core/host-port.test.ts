@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../../test/support/properties.ts'
 import { formatHostPort, hostPortIn, isHostPort, parseHostPort } from './host-port.ts'
 
 test('an address is a host with an optional port, IPv6 in brackets', () => {

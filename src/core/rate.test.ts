@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../../test/support/properties.ts'
 import { formatRate, formatRateLimit, parseRate, parseRateLimit } from './rate.ts'
 
 test('bits have decimal units, bytes binary ones', () => {

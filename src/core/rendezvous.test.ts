@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../../test/support/properties.ts'
 import { rendezvousOrder } from './rendezvous.ts'
 
 const order = (key: string, ids: readonly string[]) => rendezvousOrder(key, ids, id => id)

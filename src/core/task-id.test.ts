@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../../test/support/properties.ts'
 import { parseDigest } from './digest.ts'
 import { isTaskId, type TaskIdentity, taskIdOf } from './task-id.ts'
 

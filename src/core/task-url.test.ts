@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../../test/support/properties.ts'
 import { PLAIN_READING, readTaskUrl, writeTaskUrl } from './task-url.ts'
 
 const URL_A = 'https://host/a?x=1&key=2'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../../test/support/properties.ts'
 import { nameOfDisposition } from './content-disposition.ts'
 
 const latin1 = (text: string) => Buffer.from(text, 'utf8').toString('latin1')

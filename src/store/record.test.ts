@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../../test/support/properties.ts'
 import { newTask } from '../../test/support/store-fixture.ts'
 import { type Digest, digestOf } from '../core/digest.ts'
 import type { Generation } from '../core/generation.ts'

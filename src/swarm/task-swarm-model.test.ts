@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../../test/support/properties.ts'
 import { type ModelHost, type ModelOptions, runSwarmModel } from '../../test/support/swarm-model.ts'
 import { newSwarm, offerAll, reportOf, SEED, short, upTo } from '../../test/support/swarm-scene.ts'
 import { fluidBoundSeconds } from '../core/bound.ts'

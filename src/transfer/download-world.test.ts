@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import fc from 'fast-check'
 import { runDownloadWorld, type WorldOptions } from '../../test/support/download-world.ts'
+import { fc } from '../../test/support/properties.ts'
 
 const MIB = 1024 * 1024
 

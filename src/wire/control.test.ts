@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import fc from 'fast-check'
 import { Packr } from 'msgpackr'
+import { fc } from '../../test/support/properties.ts'
 import type { Digest } from '../core/digest.ts'
 import type { Generation } from '../core/generation.ts'
 import type { TaskId } from '../core/task-id.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
-import fc from 'fast-check'
+import { fc } from '../../test/support/properties.ts'
 import * as fields from './fields.ts'
 
 const TASK = '0123456789abcdef'.repeat(4)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../../test/support/properties.ts'
 import { Bitmap } from '../core/bitmap.ts'
 import type { Generation } from '../core/generation.ts'
 import type { TaskId } from '../core/task-id.ts'

@@ -121,7 +121,7 @@ export class SwarmWatch {
     for (const [host, slots] of this.#slots) {
       if (hosts.slotsOf(host) === 0) continue
       const asked = entries.filter(entry => entry.source === host)
-      const young = asked.filter(({ atMs }) => nowMs - atMs < SLOT_MIN_MS).length
+      const young = asked.filter(({ atMs }) => nowMs < atMs + SLOT_MIN_MS).length
       const consumers = members.filter(({ outstanding }) => outstanding.some(({ source }) => source === host))
       // A peer may have one in line, the seed one for who was alone.
       const most = host === this.#seed && consumers.length > 1 ? slots : slots + LINE

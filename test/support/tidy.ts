@@ -62,6 +62,11 @@ const CODE_BANS: readonly Ban[] = [
   { pattern: /^export\s+default\b/gm, where: () => true, says: 'no default exports' },
   { pattern: /^export\s+(?:type\s+)?\*/gm, where: () => true, says: 'no barrels' },
   { pattern: /\.(?:skip|only|todo)\(/g, where: () => true, says: 'every test runs' },
+  {
+    pattern: /\bimport\s+fc\b/g,
+    where: path => path !== 'test/support/properties.ts',
+    says: 'properties have the same examples in every run: take fc from test/support/properties.ts',
+  },
   { pattern: /\bas\s+any\b|<any>/g, where: () => true, says: 'a type that is unknown is `unknown`' },
 ]
 

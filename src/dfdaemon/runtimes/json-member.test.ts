@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import { fc } from '../../../test/support/properties.ts'
 import { keysOf, withMember, withoutMember } from './json-member.ts'
 
 const LAYOUTS = [undefined, 2, '\t'] as const

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
 import { parse, stringify } from 'smol-toml'
+import { fc } from '../../../test/support/properties.ts'
 import { checkEdited, joinLines, parseToml, tomlLines } from './toml-text.ts'
 
 const value = fc.oneof(

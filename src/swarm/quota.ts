@@ -44,7 +44,8 @@ export class Quota {
   }
 
   hasFreeSlot(source: HostId): boolean {
-    return this.#options.hosts.hasFreeSlot(source, this.#transitAt(source))
+    const { hosts } = this.#options
+    return hosts.hasFreeSlot(source) || hosts.hasFreeSlot(source, this.#transitAt(source))
   }
 
   /** Whether the seed could be asked by anybody. */

@@ -17,26 +17,26 @@ type PiecePicker = (pieces: PieceTable, candidates: Candidates) => number
 export function sampling(pickPiece: PiecePicker): Policy {
   return {
     pick(view, member, now) {
-      const search = newSearch(view, member, { now, pickPiece })
-      const forReader =
-        member.reader.lookAhead > 0 ? pick(view, member, { ...search, within: search.near }) : null
-      return forReader ?? pick(view, member, search)
+      const search = { view, member, now, pickPiece, near: nearOf(view, member), covered: member.covered }
+      const forReader = member.reader.lookAhead > 0 ? pick(search, search.near) : null
+      return forReader ?? pick(search, ANYWHERE)
     },
     pickNext(view, member, now) {
-      const search = newSearch(view, member, { now, pickPiece })
-      return pickNext(view, member, { ...search, within: search.near }) ?? pickNext(view, member, search)
+      const search = { view, member, now, pickPiece, near: nearOf(view, member), covered: member.covered }
+      return pickNext(search, search.near) ?? pickNext(search, ANYWHERE)
     },
   }
 }
 
 type Search = {
+  readonly view: SwarmView
+  /** For whom. */
+  readonly member: Member
   readonly now: number
   readonly pickPiece: PiecePicker
   /** The look-ahead: what lies in it comes first from peers. */
   readonly near: PieceSpan
-  /** No piece outside will do. */
-  readonly within: PieceSpan
-  /** Nor one of these: what the member has or awaits, and in an import, its zone. */
+  /** None of these will do: what the member has or awaits, and in an import, its zone. */
   readonly covered: Bitmap
 }
 
@@ -46,15 +46,11 @@ const ANYWHERE: PieceSpan = { start: 0, end: Number.POSITIVE_INFINITY }
  * The look-ahead is a quarter of the pieces, or as far as whoever reads meanwhile asks for: what is begun comes to its end first. It begins
  * where the reader does, and once nothing is missing from there on, at the first piece.
  */
-function newSearch(
-  view: SwarmView,
-  { covered, reader }: Member,
-  how: { now: number; pickPiece: PiecePicker },
-): Search {
+function nearOf(view: SwarmView, { covered, reader }: Member): PieceSpan {
   const ahead = reader.fromPiece > 0 ? covered.firstMissing(reader.fromPiece) : 0
   const start = ahead < (view.pieces.count ?? covered.size) ? ahead : 0
   const end = covered.firstMissing(start) + (reader.lookAhead || Math.ceil(covered.size / 4))
-  return { ...how, near: { start, end }, within: ANYWHERE, covered }
+  return { start, end }
 }
 
 /** Sources looked at per decision. */
@@ -71,50 +67,52 @@ function crossingsMax(view: SwarmView, zone: number): number {
   return Math.max(CROSSINGS_MIN, view.sources.of(zone).members * CROSSINGS_PER_MEMBER)
 }
 
-function pick(view: SwarmView, member: Member, search: Search): Choice | null {
-  if (member.isSeedOnly) return pickFromSeed(view, member, search)
-  return view.sources.zones.length > 1
-    ? pickAcrossZones(view, member, search)
-    : pickInOneZone(view, member, search)
+/** @param within no piece outside will do */
+function pick(search: Search, within: PieceSpan): Choice | null {
+  const { view, member } = search
+  if (member.isSeedOnly) return pickFromSeed(search, within)
+  return view.sources.zones.length > 1 ? pickAcrossZones(search, within) : pickInOneZone(search, within)
 }
 
-function pickInOneZone(view: SwarmView, member: Member, search: Search): Choice | null {
-  const fresh = pickFresh(view, member, search)
+function pickInOneZone(search: Search, within: PieceSpan): Choice | null {
+  const fresh = pickFresh(search, within)
   if (fresh) return fresh
-  return pickFromPeers(view, member, member.zone, search) ?? pickFromSeed(view, member, search)
+  return pickFromPeers(search, search.member.zone, within) ?? pickFromSeed(search, within)
 }
 
-function pickAcrossZones(view: SwarmView, member: Member, search: Search): Choice | null {
+function pickAcrossZones(search: Search, within: PieceSpan): Choice | null {
+  const { view, member, now } = search
   const { zone } = member
   if (view.sources.of(zone).imports < crossingsMax(view, zone)) {
-    const imported = pickImport(view, member, { ...search, covered: view.pieces.coveredIn(zone) })
+    const imported = pickImport({ ...search, covered: view.pieces.coveredIn(zone) }, within)
     if (imported) return imported
   }
-  const local = pickFromPeers(view, member, zone, search)
-  const isPatient = !isStarving(member) || search.now - member.hungrySince < ZONE_PATIENCE_MS
-  return local || isPatient ? local : pickImport(view, member, search)
+  const local = pickFromPeers(search, zone, within)
+  const isPatient = !isStarving(member) || now - member.hungrySince < ZONE_PATIENCE_MS
+  return local || isPatient ? local : pickImport(search, within)
 }
 
-function pickImport(view: SwarmView, member: Member, search: Search): Choice | null {
-  const fresh = pickFresh(view, member, search)
+function pickImport(search: Search, within: PieceSpan): Choice | null {
+  const fresh = pickFresh(search, within)
   if (fresh) return fresh
+  const { view, member } = search
   const { sources, random } = view
   const { zones } = sources
   const start = pickIndex(random, zones.length)
   for (let i = 0; i < Math.min(ZONE_SAMPLE, zones.length); i++) {
     const zone = zones[(start + i) % zones.length]
     if (zone === member.zone || sources.of(zone).exports >= crossingsMax(view, zone)) continue
-    const found = pickFromPeers(view, member, zone, search)
+    const found = pickFromPeers(search, zone, within)
     if (found) return found
   }
-  return pickFromSeed(view, member, search)
+  return pickFromSeed(search, within)
 }
 
 /**
  * What nobody has or awaits. Who holds a piece that nobody else has yet has enough to give: each further one would wait there for its turn,
  * while others have nothing that is worth giving.
  */
-function pickFresh(view: SwarmView, member: Member, { now, within }: Search): Choice | null {
+function pickFresh({ view, member, now }: Search, within: PieceSpan): Choice | null {
   const isLaden = member.firstHeld >= 0 && view.pieces.copiesOf(member.firstHeld) === 1
   if ((isLaden && view.sources.all.size > 1) || !view.quota.mayAsk(member, view.seed, now)) return null
   const piece = view.pieces.fresh(within)
@@ -122,31 +120,31 @@ function pickFresh(view: SwarmView, member: Member, { now, within }: Search): Ch
 }
 
 /** Second copies come from the seed only for those who have nothing else or want nothing else, so that it is not the bottleneck that it could be. */
-function pickFromSeed(view: SwarmView, member: Member, { now, within, covered }: Search): Choice | null {
+function pickFromSeed({ view, member, now, covered }: Search, within: PieceSpan): Choice | null {
   const mayTakeCopies = member.isSeedOnly || isStarving(member)
   if (!mayTakeCopies || !view.quota.mayAsk(member, view.seed, now)) return null
   const piece = view.pieces.rarest(covered, within)
   return piece >= 0 ? { piece, source: view.seed } : null
 }
 
-function pickFromPeers(view: SwarmView, member: Member, zone: number, search: Search): Choice | null {
-  if (isUnreliableConsumer(member)) return null
-  const near = best(view, member, zone, { ...search, within: search.near })
-  return near || search.within === search.near ? near : best(view, member, zone, search)
+function pickFromPeers(search: Search, zone: number, within: PieceSpan): Choice | null {
+  if (isUnreliableConsumer(search.member)) return null
+  const near = best(search, zone, search.near)
+  return near || within === search.near ? near : best(search, zone, within)
 }
 
 /** Among a few sources the first that has something to give, and of those the one that does least. */
-function best(view: SwarmView, member: Member, zone: number, search: Search): Choice | null {
+function best(search: Search, zone: number, within: PieceSpan): Choice | null {
+  const { view, member, now, covered } = search
   const { hosts, pieces, quota, random } = view
   let choice: Choice | null = null
   let leastLoad = Number.POSITIVE_INFINITY
   view.sources.of(zone).free.sample(random, SOURCE_SAMPLE, source => {
     if (!quota.hasFreeSlot(source.host)) return 'busy'
-    if (!source.held.hasBeyond(search.covered)) return 'next'
+    if (!source.held.hasBeyond(covered)) return 'next'
     const load = hosts.utilisation(source.host)
     if (source === member || load >= leastLoad || isIsolated(source)) return 'next'
-    if (!quota.mayAsk(member, source.host, search.now)) return 'next'
-    const { covered, within } = search
+    if (!quota.mayAsk(member, source.host, now)) return 'next'
     const piece = search.pickPiece(pieces, { held: source.held, covered, within })
     if (piece < 0) return 'next'
     choice = { piece, source: source.host }
@@ -157,11 +155,11 @@ function best(view: SwarmView, member: Member, zone: number, search: Search): Ch
 }
 
 /** From a source of the same zone that is sending to the member already. */
-function pickNext(view: SwarmView, member: Member, search: Search): Choice | null {
+function pickNext(search: Search, within: PieceSpan): Choice | null {
+  const { view, member, now, covered } = search
   for (const { source: host, fromZone } of member.outstanding) {
     const source = fromZone === member.zone ? view.memberOf(host) : undefined
-    if (!source || isIsolated(source) || !view.quota.mayQueue(member, host, search.now)) continue
-    const { covered, within } = search
+    if (!source || isIsolated(source) || !view.quota.mayQueue(member, host, now)) continue
     const piece = search.pickPiece(view.pieces, { held: source.held, covered, within })
     if (piece >= 0) return { piece, source: host }
   }

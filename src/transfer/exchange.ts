@@ -7,7 +7,7 @@ import { isLie } from './failure.ts'
 import { InFlight } from './in-flight.ts'
 import { KnownSources } from './known-sources.ts'
 import { neededNext, type Reader } from './reader.ts'
-import { emptyReport, type ReportBatch } from './report-batch.ts'
+import { emptyReport, isEmptyReport, type ReportBatch } from './report-batch.ts'
 
 type ExchangeOptions = {
   readonly content: Content
@@ -15,6 +15,9 @@ type ExchangeOptions = {
   readonly random: Random
   emit(effect: DownloadEffect): void
 }
+
+/** Asked after every event, which as a rule is no news; so it is not made anew. */
+const NOTHING_NEW = emptyReport()
 
 /**
  * Pieces from other hosts: what is on its way, who is known to hold what, and what the supernode is to be told. Each assignment ends in
@@ -38,6 +41,7 @@ export class Exchange {
   }
 
   takeReport(): ReportBatch {
+    if (isEmptyReport(this.#report)) return NOTHING_NEW
     const report = this.#report
     this.#report = emptyReport()
     return report

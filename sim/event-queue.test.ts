@@ -19,6 +19,20 @@ test('what is due comes by time, and at the same time in the order of scheduling
   )
 })
 
+test('what is scheduled for this moment comes after all that was scheduled for it before', () => {
+  const queue = new EventQueue()
+  const seen: string[] = []
+  queue.at(1, () => {
+    seen.push('first')
+    queue.after(0, () => seen.push('third'))
+    queue.at(0, () => seen.push('fourth'))
+  })
+  queue.at(1, () => seen.push('second'))
+  queue.at(2, () => seen.push('fifth'))
+  while (queue.step());
+  assert.deepEqual(seen, ['first', 'second', 'third', 'fourth', 'fifth'])
+})
+
 test('what is cancelled does not happen, and what is past happens now', () => {
   const queue = new EventQueue()
   const seen: string[] = []

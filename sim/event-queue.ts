@@ -6,11 +6,17 @@ const CAPACITY = 1_024
 /** Children of a place in the heap: a flat heap moves less, and the times of all children lie side by side. */
 const ARITY = 4
 
+/** Entries of the past that stay in their list, because emptying it costs more than an event does. */
+const DUE_KEPT = 1_024
+
 /** A heap whose keys lie in arrays of plain numbers, so that finding the next event does not visit the events that wait. */
 export class EventQueue {
   #times = new Float64Array(CAPACITY)
   #orders = new Float64Array(CAPACITY)
   readonly #entries: Scheduled[] = []
+  /** Scheduled for the present moment while it lasts, so later than all that the heap has for it; from `#firstDue` on. */
+  readonly #due: Scheduled[] = []
+  #firstDue = 0
   #now = 0
   #nextOrder = 0
 
@@ -20,7 +26,7 @@ export class EventQueue {
   }
 
   get isEmpty(): boolean {
-    return this.#entries.length === 0
+    return this.#entries.length === 0 && this.#firstDue === this.#due.length
   }
 
   /** Runs `action` after `delay` seconds. Setting its `action` to null cancels it. */
@@ -31,21 +37,33 @@ export class EventQueue {
   /** Runs `action` at `at`, or as soon as possible if that is past. */
   at(at: number, action: () => void): Scheduled {
     const entry = { action }
-    this.#push(Math.max(at, this.#now), entry)
+    if (at > this.#now) this.#push(at, entry)
+    else this.#due.push(entry)
     return entry
   }
 
   /** Runs what is next. Returns false if there was nothing. */
   step(): boolean {
-    while (this.#entries.length > 0) {
-      const at = this.#times[0]
-      const { action } = this.#pop()
+    while (!this.isEmpty) {
+      const isDue = this.#firstDue < this.#due.length
+      const isFromHeap = !isDue || (this.#entries.length > 0 && this.#times[0] === this.#now)
+      const at = isFromHeap ? this.#times[0] : this.#now
+      const { action } = isFromHeap ? this.#pop() : this.#takeDue()
       if (!action) continue
       this.#now = at
       action()
       return true
     }
     return false
+  }
+
+  #takeDue(): Scheduled {
+    const entry = this.#due[this.#firstDue++]
+    if (this.#firstDue === this.#due.length && this.#firstDue >= DUE_KEPT) {
+      this.#due.length = 0
+      this.#firstDue = 0
+    }
+    return entry
   }
 
   #push(time: number, entry: Scheduled): void {
@@ -56,7 +74,7 @@ export class EventQueue {
     const orders = this.#orders
     entries.push(entry)
     while (at > 0) {
-      const parent = Math.floor((at - 1) / ARITY)
+      const parent = ((at - 1) / ARITY) | 0
       // What comes now was scheduled last, so that equal times need no look at the order.
       if (times[parent] <= time) break
       times[at] = times[parent]

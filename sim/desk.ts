@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../src/core/error.ts'
+import { removeFrom } from '../src/core/remove-from.ts'
 import type { Flow, Link, Network } from './network.ts'
 
 /** A consumer that asks for one piece, as its request arrives at the source. */
@@ -7,7 +8,7 @@ export type Asker = {
   readonly bytes: number
   /** Names the generation that the consumer wants. */
   readonly token: string
-  /** Links behind the source's own. */
+  /** From the source to itself. */
   readonly path: readonly Link[]
   onServed(value: number): void
   onRefused(code: ErrorCode): void
@@ -56,8 +57,8 @@ export class SimDesk {
       return null
     }
     const upload: Upload = { asker, flow: null, isOver: false }
-    this.#waiting.push(upload)
-    this.#next()
+    if (this.#isFull) this.#waiting.push(upload)
+    else this.#begin(upload)
     return upload
   }
 
@@ -70,7 +71,7 @@ export class SimDesk {
 
   /** It has its answer, or does not want it any more. */
   forget(asker: Asker): void {
-    remove(this.#askers, asker)
+    removeFrom(this.#askers, asker)
   }
 
   /** Every connection is reset: everything breaks off, and who asked notices. */
@@ -94,37 +95,35 @@ export class SimDesk {
   #end(upload: Upload): void {
     upload.isOver = true
     if (upload.flow) this.sentBytes += this.#network.stop(upload.flow)
-    remove(this.#active, upload)
-    remove(this.#waiting, upload)
+    removeFrom(this.#active, upload)
+    removeFrom(this.#waiting, upload)
+  }
+
+  get #isFull(): boolean {
+    return this.#active.length >= this.#activeMax
   }
 
   #next(): void {
-    while (this.#active.length < this.#activeMax) {
-      const upload = this.#waiting.shift()
-      if (!upload) return
-      const { asker } = upload
-      const { piece, bytes, token, path } = asker
-      const value = this.#read(piece, token)
-      if (typeof value === 'string') {
-        upload.isOver = true
-        asker.onRefused(value)
-        continue
-      }
-      this.#active.push(upload)
-      this.#onSend(piece, this.#active.length)
-      upload.flow = this.#network.start([this.up, ...path], bytes, () => {
-        upload.isOver = true
-        this.sentBytes += bytes
-        remove(this.#active, upload)
-        asker.onServed(value)
-        this.#next()
-      })
-    }
+    while (this.#waiting.length > 0 && !this.#isFull) this.#begin(this.#waiting.shift()!)
   }
-}
 
-/** These lists are short, and keep their order. */
-function remove<T>(list: T[], entry: T): void {
-  const at = list.indexOf(entry)
-  if (at >= 0) list.splice(at, 1)
+  #begin(upload: Upload): void {
+    const { asker } = upload
+    const { piece, bytes, token, path } = asker
+    const value = this.#read(piece, token)
+    if (typeof value === 'string') {
+      upload.isOver = true
+      asker.onRefused(value)
+      return
+    }
+    this.#active.push(upload)
+    this.#onSend(piece, this.#active.length)
+    upload.flow = this.#network.start(path, bytes, () => {
+      upload.isOver = true
+      this.sentBytes += bytes
+      removeFrom(this.#active, upload)
+      asker.onServed(value)
+      this.#next()
+    })
+  }
 }

@@ -1,3 +1,4 @@
+import { removeFrom } from '../src/core/remove-from.ts'
 import type { EventQueue } from './event-queue.ts'
 
 /**
@@ -48,7 +49,8 @@ export function isMoving({ flows }: Link): boolean {
 
 export class Network {
   readonly #queue: EventQueue
-  #dirty: Link[] = []
+  readonly #dirty: Link[] = []
+  #dirtyCount = 0
   #flowCount = 0
 
   constructor(queue: EventQueue) {
@@ -101,7 +103,7 @@ export class Network {
     flow.onDone = null
     this.#flowCount--
     for (const link of flow.links) {
-      link.flows.splice(link.flows.indexOf(flow), 1)
+      removeFrom(link.flows, flow)
       link.carried += flow.bytes - flow.left
       this.#soil(link)
     }
@@ -110,17 +112,18 @@ export class Network {
   #soil(link: Link): void {
     if (link.isDirty) return
     link.isDirty = true
-    this.#dirty.push(link)
+    this.#dirty[this.#dirtyCount++] = link
   }
 
   #settle(): void {
-    for (let looks = 0; looks < this.#dirty.length && looks < LOOKS_MAX; looks++) {
+    let looks = 0
+    for (; looks < this.#dirtyCount && looks < LOOKS_MAX; looks++) {
       const link = this.#dirty[looks]
       link.isDirty = false
       this.#share(link)
     }
-    if (this.#dirty.length > LOOKS_MAX) this.#dirty = this.#dirty.slice(LOOKS_MAX)
-    else this.#dirty.length = 0
+    if (looks < this.#dirtyCount) this.#dirty.copyWithin(0, looks, this.#dirtyCount)
+    this.#dirtyCount -= looks
   }
 
   /** Works out what the link grants to each of its flows, as far as their other links let them use it. */

@@ -1,3 +1,4 @@
+import { removeFrom } from '../src/core/remove-from.ts'
 import { type FetchHost, NO_ANSWER_SECONDS, PieceFetch } from './piece-fetch.ts'
 
 /** What one peer asks of others: pieces, and which pieces they hold. */
@@ -42,6 +43,6 @@ export class PeerFetches {
   }
 
   #remove(fetch: PieceFetch): void {
-    this.#fetches.splice(this.#fetches.indexOf(fetch), 1)
+    removeFrom(this.#fetches, fetch)
   }
 }

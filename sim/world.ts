@@ -127,20 +127,15 @@ export class World {
     return this.#byName.get(name)
   }
 
-  /** Links between a source's own upload and its consumer, the consumer's own download included. A border that is crossed is counted. */
+  /** Links between a source and its consumer, their own included. A border that is crossed is counted. */
   pathTo(consumer: SimPeer, source: Source): Link[] {
-    const path: Link[] = []
     const { zone } = consumer.plan
+    const { up } = source.desk
     const from = source instanceof SimPeer ? source.plan.zone : -1
-    if (from !== zone) {
-      this.watch.onCrossing()
-      if (this.scenario.zoneRate < Number.POSITIVE_INFINITY) {
-        if (from >= 0) path.push(this.#zoneLinks[from].out)
-        path.push(this.#zoneLinks[zone].in)
-      }
-    }
-    path.push(consumer.down)
-    return path
+    if (from !== zone) this.watch.onCrossing()
+    if (from === zone || this.scenario.zoneRate === Number.POSITIVE_INFINITY) return [up, consumer.down]
+    const entry = this.#zoneLinks[zone].in
+    return from < 0 ? [up, entry, consumer.down] : [up, this.#zoneLinks[from].out, entry, consumer.down]
   }
 
   channelOpened(channel: PeerChannel): void {

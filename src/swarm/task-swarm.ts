@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../core/error.ts'
 import type { Random } from '../core/random.ts'
+import { removeAt } from '../core/remove-from.ts'
 import { isAccusation, isDenial, pauseAfter } from './avoidance.ts'
 import type { HostId, Hosts } from './hosts.ts'
 import {
@@ -241,7 +242,8 @@ export class TaskSwarm {
   #settle(member: Member, piece: number, source: HostId): boolean {
     const at = member.outstanding.findIndex(entry => entry.piece === piece && entry.source === source)
     if (at < 0) return false
-    const [ended] = member.outstanding.splice(at, 1)
+    const ended = member.outstanding[at]
+    removeAt(member.outstanding, at)
     this.#freeSlot(ended)
     this.#sources.countTransfer(ended.fromZone, member.zone, -1)
     const isHedged = member.hedged.delete(piece)

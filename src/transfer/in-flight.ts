@@ -1,3 +1,4 @@
+import { removeAt } from '../core/remove-from.ts'
 import type { PieceFrom, SourceId } from './events.ts'
 import { Pace } from './pace.ts'
 
@@ -46,7 +47,7 @@ export class InFlight {
   /** Takes it off the list; false if it was given up before. */
   settle(piece: number, source: SourceId): boolean {
     const at = this.#find(piece, source)
-    if (at >= 0) this.#entries.splice(at, 1)
+    if (at >= 0) removeAt(this.#entries, at)
     return at >= 0
   }
 

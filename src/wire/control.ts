@@ -175,9 +175,12 @@ function encoderFor(table: MessageTable) {
   return (message: { type: string }): Uint8Array => {
     const { tag, names, least } = layouts.get(message.type)!
     const fields = message as unknown as Record<string, unknown>
-    const values = names.map(name => fields[name])
-    while (values.length > least && values.at(-1) === null) values.pop()
-    return packer.pack([tag, ...values])
+    let last = names.length
+    while (last > least && fields[names[last - 1]] === null) last--
+    const list = new Array<unknown>(last + 1)
+    list[0] = tag
+    for (let i = 0; i < last; i++) list[i + 1] = fields[names[i]]
+    return packer.pack(list)
   }
 }
 
@@ -191,9 +194,8 @@ function decoderFor(table: MessageTable) {
     const row = Array.isArray(list) ? rows.get(list[0]) : undefined
     if (!row) throw new DragonflyError('PROTOCOL_INVALID', 'a message of unknown kind arrived')
     const message: Record<string, unknown> = { type: row.name }
-    row.fields.forEach(([name, read], i) => {
-      message[name] = read((list as unknown[])[i + 1])
-    })
+    let at = 1
+    for (const [name, read] of row.fields) message[name] = read((list as unknown[])[at++])
     return message
   }
 }

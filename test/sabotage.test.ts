@@ -46,8 +46,8 @@ const SABOTAGES: readonly Sabotage[] = [
   {
     title: 'what was given up is not reported',
     path: 'src/supernode/read-report.ts',
-    from: 'released: groups(released, 2)',
-    to: 'released: groups(released.slice(0, 0), 2)',
+    from: 'released: groups(released, 2,',
+    to: 'released: groups(released.slice(0, 0), 2,',
   },
   {
     title: 'reports forget the number of a source',

@@ -4,7 +4,6 @@ import { isValidLayout, PIECE_COUNT_MAX } from '../core/piece-layout.ts'
 import type { TaskId } from '../core/task-id.ts'
 import type { Version } from '../core/version.ts'
 import type { Download } from '../transfer/download.ts'
-import type { PieceFrom } from '../transfer/events.ts'
 import type { OriginShare } from '../transfer/origin-permit.ts'
 import type { Reader } from '../transfer/reader.ts'
 import type { ReportBatch } from '../transfer/report-batch.ts'
@@ -66,7 +65,6 @@ export function announceMessage(request: TaskRequest, download: Download): PeerM
  * several numbers; which one was meant the supernode knows.
  */
 export function reportMessage(taskId: TaskId, report: ReportBatch, link: TaskLink): PeerMessages['report'] {
-  const codes = [...new Set(report.failed.map(entry => entry.code))]
   const done: number[] = []
   const fromOrigin = [...report.fromOrigin]
   for (const { piece, source, elapsedMs } of report.done) {
@@ -74,17 +72,23 @@ export function reportMessage(taskId: TaskId, report: ReportBatch, link: TaskLin
     if (numbers.length === 0) fromOrigin.push(piece)
     for (const number of numbers) done.push(piece, number, Math.round(elapsedMs))
   }
-  const numbered = <T extends PieceFrom>(entries: readonly T[], third: (entry: T) => number[]): number[] =>
-    entries.flatMap(entry =>
-      link.numbersOf(entry.source).flatMap(source => [entry.piece, source, ...third(entry)]),
-    )
+  const failed: number[] = []
+  const codes: ErrorCode[] = []
+  for (const { piece, source, code } of report.failed) {
+    if (!codes.includes(code)) codes.push(code)
+    for (const number of link.numbersOf(source)) failed.push(piece, number, codes.indexOf(code))
+  }
+  const released: number[] = []
+  for (const { piece, source } of report.released) {
+    for (const number of link.numbersOf(source)) released.push(piece, number)
+  }
   return {
     type: 'report',
     taskId,
     done,
-    failed: numbered(report.failed, entry => [codes.indexOf(entry.code as ErrorCode)]),
+    failed,
     codes,
-    released: numbered(report.released, () => []),
+    released,
     slow: report.slow,
     fromOrigin,
     ...readerFields(report.reader),

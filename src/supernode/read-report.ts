@@ -8,9 +8,9 @@ export function readReport(message: PeerMessages['report'], pieceLength: number)
   const { done, failed, released } = message
   const codeAt = (i: number) => (isErrorCode(message.codes[i]) ? message.codes[i] : 'SOURCE_GONE')
   return {
-    done: groups(done, 3).map(([piece, source, elapsedMs]) => ({ piece, source, elapsedMs })),
-    failed: groups(failed, 3).map(([piece, source, code]) => ({ piece, source, code: codeAt(code) })),
-    released: groups(released, 2).map(([piece, source]) => ({ piece, source })),
+    done: groups(done, 3, (piece, source, elapsedMs) => ({ piece, source, elapsedMs })),
+    failed: groups(failed, 3, (piece, source, code) => ({ piece, source, code: codeAt(code) })),
+    released: groups(released, 2, (piece, source) => ({ piece, source })),
     slow: message.slow,
     fromOrigin: message.fromOrigin,
     reader: message.lookAhead === null ? null : readerOf(message, pieceLength),
@@ -25,8 +25,13 @@ export function readerOf(
   return { lookAhead: lookAhead ?? 0, fromPiece: Math.floor((readFrom ?? 0) / pieceLength) }
 }
 
-function groups(flat: readonly number[], size: number): number[][] {
-  const found: number[][] = []
-  for (let i = 0; i + size <= flat.length; i += size) found.push(flat.slice(i, i + size))
+/** Of so many numbers each, two or three; what is left over at the end is none. */
+function groups<T>(
+  flat: readonly number[],
+  size: number,
+  read: (first: number, second: number, third: number) => T,
+): T[] {
+  const found: T[] = []
+  for (let i = 0; i + size <= flat.length; i += size) found.push(read(flat[i], flat[i + 1], flat[i + 2]))
   return found
 }

@@ -62,10 +62,16 @@ export class InFlight {
 
   /** Those that have become late since the last call, and those to be given up. */
   takeLate(now: number): { slow: number[]; abandoned: PieceFrom[] } {
-    const abandoned = this.#entries.filter(entry => now - entry.since > this.#pace.abandonAfterMs)
-    const slow = this.#entries.filter(entry => !entry.isSlow && now - entry.since > this.#pace.hedgeAfterMs)
-    for (const entry of slow) entry.isSlow = true
-    return { slow: slow.map(entry => entry.piece), abandoned }
+    const slow: number[] = []
+    const abandoned: PieceFrom[] = []
+    for (const entry of this.#entries) {
+      const age = now - entry.since
+      if (age > this.#pace.abandonAfterMs) abandoned.push(entry)
+      if (entry.isSlow || age <= this.#pace.hedgeAfterMs) continue
+      entry.isSlow = true
+      slow.push(entry.piece)
+    }
+    return { slow, abandoned }
   }
 
   takeAll(): PieceFrom[] {

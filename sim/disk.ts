@@ -80,9 +80,11 @@ export class SimDisk {
   }
 }
 
-/** Stands for SHA-256: equal for equal content, and as long. */
-export function digestOfValue(value: number): Uint8Array {
-  const digest = new Uint8Array(DIGEST_BYTES)
+/**
+ * Stands for SHA-256: equal for equal content, and as long.
+ * @param digest where to write it
+ */
+export function digestOfValue(value: number, digest = new Uint8Array(DIGEST_BYTES)): Uint8Array {
   for (let i = 0; i < 4; i++) digest[i] = value >>> (24 - 8 * i)
   return digest
 }

@@ -1,5 +1,5 @@
 import { Bitmap } from '../src/core/bitmap.ts'
-import { isVouchedFor } from '../src/core/digest.ts'
+import { DIGEST_BYTES, isVouchedFor } from '../src/core/digest.ts'
 import type { ErrorCode } from '../src/core/error.ts'
 import { pieceBytes, pieceCount } from '../src/core/piece-layout.ts'
 import type { Random } from '../src/core/random.ts'
@@ -37,6 +37,10 @@ type RunHost = {
   /** After each event, so that what came up is reported. */
   afterStep(): void
 }
+
+/** Of the piece that is looked at. */
+const VOUCHED = new Uint8Array(DIGEST_BYTES)
+const RECEIVED = new Uint8Array(DIGEST_BYTES)
 
 const PREPARE_SECONDS = 0.003
 const VERIFY_SECONDS = 0.01
@@ -83,8 +87,8 @@ export class SimRun {
     const { version } = this.machine.content
     const { disk, expectedValue, onPiece } = this.#host
     const expected = expectedValue(piece)
-    const vouched = expected === 0 ? null : digestOfValue(expected)
-    if (!version || !isVouchedFor(vouched, digestOfValue(got.value))) {
+    const vouched = expected === 0 ? null : digestOfValue(expected, VOUCHED)
+    if (!version || !isVouchedFor(vouched, digestOfValue(got.value, RECEIVED))) {
       return this.send({ type: 'fetch-failed', piece, source, code: 'DIGEST_MISMATCH' })
     }
     const isNew = !disk.journal.has(piece)

@@ -1,3 +1,4 @@
+import { DIGEST_BYTES } from '../src/core/digest.ts'
 import { pieceCount } from '../src/core/piece-layout.ts'
 import type { Version } from '../src/core/version.ts'
 import { heldOf } from '../src/supernode/holding-claim.ts'
@@ -20,6 +21,9 @@ import { ProcessClock } from './process-clock.ts'
 import { SimRun } from './run.ts'
 import { TASK_ID } from './task.ts'
 import type { World } from './world.ts'
+
+/** Copied before the next one is written. */
+const ONE_DIGEST = new Uint8Array(DIGEST_BYTES)
 
 const FILL_TICK_SECONDS = 0.2
 
@@ -286,7 +290,7 @@ export class SimSupernode {
   }
 
   #packDigests(pieces: number[]): { pieces: number[]; digests: Uint8Array } {
-    return packDigests(pieces, piece => digestOfValue(this.disk.read(piece)))
+    return packDigests(pieces, piece => digestOfValue(this.disk.read(piece), ONE_DIGEST))
   }
 
   #leave(host: HostId): void {

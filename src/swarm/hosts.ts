@@ -37,77 +37,78 @@ const WHOLE: Shares = { atSource: 1, atConsumer: 1 }
  * too slow for takes only a share of a slot, so that slow hosts do not keep fast ones busy.
  */
 export class Hosts {
-  readonly #hosts = new Map<HostId, Host>()
+  /** By number. Every decision looks at dozens of hosts, and in a list that costs less than in a map. */
+  readonly #hosts: (Host | undefined)[] = []
 
   /** @param slots null lets them follow from how fast pieces come from the host */
   add(host: HostId, slots: number | null, roundTripMs = 0): void {
     assert(slots === null || slots >= 1, 'a host has at least one upload slot')
     const upload = slots === null ? new SlotSearch() : { slots }
-    this.#hosts.set(host, { upload, roundTripMs, load: 0, count: 0, up: 0, down: 0 })
+    this.#hosts[host] = { upload, roundTripMs, load: 0, count: 0, up: 0, down: 0 }
   }
 
   setRoundTrip(host: HostId, roundTripMs: number): void {
-    const entry = this.#hosts.get(host)
+    const entry = this.#hosts[host]
     if (entry) entry.roundTripMs = roundTripMs
   }
 
   remove(host: HostId): void {
-    this.#hosts.delete(host)
+    delete this.#hosts[host]
   }
 
   /** @param depth pieces that may wait in line behind those that are sent */
   hasFreeSlot(host: HostId, depth = 0): boolean {
-    const entry = this.#hosts.get(host)
+    const entry = this.#hosts[host]
     if (entry === undefined) return false
     const slots = entry.upload.slots + depth
     return entry.load < slots && entry.count < COUNT_PER_SLOT * slots
   }
 
   slotsOf(host: HostId): number {
-    return this.#hosts.get(host)?.upload.slots ?? 0
+    return this.#hosts[host]?.upload.slots ?? 0
   }
 
   roundTripMsOf(host: HostId): number {
-    return this.#hosts.get(host)?.roundTripMs ?? 0
+    return this.#hosts[host]?.roundTripMs ?? 0
   }
 
   /** Share of the slots in use: 0 idle, 1 full. A host that is gone counts as full. */
   utilisation(host: HostId): number {
-    const entry = this.#hosts.get(host)
+    const entry = this.#hosts[host]
     return entry === undefined ? 1 : entry.load / entry.upload.slots
   }
 
   /** A piece has gone from `source` to `consumer`, and its slot is free again. */
   record(source: HostId, consumer: HostId, transfer: { bytes: number; elapsedMs: number }): void {
     const rate = transfer.bytes / Math.max(ELAPSED_MS_MIN, transfer.elapsedMs)
-    const [from, to] = [this.#hosts.get(source), this.#hosts.get(consumer)]
+    const [from, to] = [this.#hosts[source], this.#hosts[consumer]]
     if (from?.upload instanceof SlotSearch) from.upload.record(rate, to?.down ?? 0, from.load + 1)
     if (from) from.up = Math.max(rate, from.up * FADING)
     if (to) to.down = Math.max(rate, to.down * FADING)
   }
 
   sharesOf(source: HostId, consumer: HostId): Shares {
-    const up = this.#hosts.get(source)?.up ?? 0
-    const down = this.#hosts.get(consumer)?.down ?? 0
+    const up = this.#hosts[source]?.up ?? 0
+    const down = this.#hosts[consumer]?.down ?? 0
     if (up === 0 || down === 0) return WHOLE
     return { atSource: shareOf(down / up), atConsumer: shareOf(up / down) }
   }
 
   /** How long so much takes from one to the other; 0 where one of the two links is not known. */
   expectedMs(source: HostId, consumer: HostId, bytes: number): number {
-    const rate = Math.min(this.#hosts.get(source)?.up ?? 0, this.#hosts.get(consumer)?.down ?? 0)
+    const rate = Math.min(this.#hosts[source]?.up ?? 0, this.#hosts[consumer]?.down ?? 0)
     return rate === 0 ? 0 : bytes / rate
   }
 
   occupy(host: HostId, share = 1): void {
-    const entry = this.#hosts.get(host)
+    const entry = this.#hosts[host]
     if (!entry) return
     entry.load += share
     entry.count++
   }
 
   free(host: HostId, share = 1): void {
-    const entry = this.#hosts.get(host)
+    const entry = this.#hosts[host]
     if (!entry) return
     assert(entry.count > 0, 'only an occupied slot is freed')
     entry.count--

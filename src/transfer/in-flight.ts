@@ -65,9 +65,9 @@ export class InFlight {
     const slow: number[] = []
     const abandoned: PieceFrom[] = []
     for (const entry of this.#entries) {
-      const age = now - entry.since
-      if (age > this.#pace.abandonAfterMs) abandoned.push(entry)
-      if (entry.isSlow || age <= this.#pace.hedgeAfterMs) continue
+      const ageMs = now - entry.since
+      if (this.#pace.isHopeless(ageMs)) abandoned.push(entry)
+      if (entry.isSlow || !this.#pace.isLate(ageMs)) continue
       entry.isSlow = true
       slow.push(entry.piece)
     }

@@ -13,12 +13,14 @@ const ABANDON_UNKNOWN_MS = 600_000
 
 export class Pace {
   readonly #samples: number[] = []
+  /** Where the next sample goes, in place of the oldest. */
+  #next = 0
   /** Null where it is to be worked out anew. */
   #median: number | null = null
 
   record(elapsedMs: number): void {
-    this.#samples.push(elapsedMs)
-    if (this.#samples.length > SAMPLES) this.#samples.shift()
+    this.#samples[this.#next] = elapsedMs
+    this.#next = (this.#next + 1) % SAMPLES
     this.#median = null
   }
 
@@ -28,10 +30,16 @@ export class Pace {
     return median === null ? HEDGE_UNKNOWN_MS : Math.max(HEDGE_MIN_MS, HEDGE_FACTOR * median)
   }
 
-  /** Age at which a source is given up for a piece. */
-  get abandonAfterMs(): number {
+  /** Whether a piece may be asked of a second source. Hardly any is old enough for the median to be worked out. */
+  isLate(ageMs: number): boolean {
+    return ageMs > HEDGE_MIN_MS && ageMs > this.hedgeAfterMs
+  }
+
+  /** Whether a source is to be given up for a piece. */
+  isHopeless(ageMs: number): boolean {
+    if (ageMs <= ABANDON_MIN_MS) return false
     const median = this.#known()
-    return median === null ? ABANDON_UNKNOWN_MS : Math.max(ABANDON_MIN_MS, ABANDON_FACTOR * median)
+    return ageMs > (median === null ? ABANDON_UNKNOWN_MS : ABANDON_FACTOR * median)
   }
 
   /** The median, null before there is one. */

@@ -9,11 +9,16 @@ const ARITY = 4
 /** Entries of the past that stay in their list, because emptying it costs more than an event does. */
 const DUE_KEPT = 1_024
 
-/** A heap whose keys lie in arrays of plain numbers, so that finding the next event does not visit the events that wait. */
+/** A heap of plain numbers: finding the next event does not visit the events that wait, and the garbage collector is told of none of its moves. */
 export class EventQueue {
   #times = new Float64Array(CAPACITY)
   #orders = new Float64Array(CAPACITY)
+  /** Where in `#entries` the event is. */
+  #places = new Uint32Array(CAPACITY)
+  #length = 0
   readonly #entries: Scheduled[] = []
+  /** Places whose event has happened. */
+  readonly #vacant: number[] = []
   /** Scheduled for the present moment while it lasts, so later than all that the heap has for it; from `#firstDue` on. */
   readonly #due: Scheduled[] = []
   #firstDue = 0
@@ -26,7 +31,7 @@ export class EventQueue {
   }
 
   get isEmpty(): boolean {
-    return this.#entries.length === 0 && this.#firstDue === this.#due.length
+    return this.#length === 0 && this.#firstDue === this.#due.length
   }
 
   /** Runs `action` after `delay` seconds. Setting its `action` to null cancels it. */
@@ -46,7 +51,7 @@ export class EventQueue {
   step(): boolean {
     while (!this.isEmpty) {
       const isDue = this.#firstDue < this.#due.length
-      const isFromHeap = !isDue || (this.#entries.length > 0 && this.#times[0] === this.#now)
+      const isFromHeap = !isDue || (this.#length > 0 && this.#times[0] === this.#now)
       const at = isFromHeap ? this.#times[0] : this.#now
       const { action } = isFromHeap ? this.#pop() : this.#takeDue()
       if (!action) continue
@@ -67,36 +72,37 @@ export class EventQueue {
   }
 
   #push(time: number, entry: Scheduled): void {
-    const entries = this.#entries
-    let at = entries.length
+    let at = this.#length++
     if (at === this.#times.length) this.#grow()
     const times = this.#times
     const orders = this.#orders
-    entries.push(entry)
+    const places = this.#places
+    const place = this.#vacant.pop() ?? this.#entries.length
+    this.#entries[place] = entry
     while (at > 0) {
       const parent = ((at - 1) / ARITY) | 0
       // What comes now was scheduled last, so that equal times need no look at the order.
       if (times[parent] <= time) break
       times[at] = times[parent]
       orders[at] = orders[parent]
-      entries[at] = entries[parent]
+      places[at] = places[parent]
       at = parent
     }
     times[at] = time
     orders[at] = this.#nextOrder++
-    entries[at] = entry
+    places[at] = place
   }
 
   #pop(): Scheduled {
-    const entries = this.#entries
-    const first = entries[0]
-    const entry = entries.pop()!
-    const length = entries.length
-    if (length === 0) return first
     const times = this.#times
     const orders = this.#orders
+    const places = this.#places
+    const first = this.#entries[places[0]]
+    this.#vacant.push(places[0])
+    const length = --this.#length
     const time = times[length]
     const order = orders[length]
+    const place = places[length]
     let at = 0
     for (let child = 1; child < length; child = ARITY * at + 1) {
       const end = Math.min(child + ARITY, length)
@@ -104,12 +110,12 @@ export class EventQueue {
       if (time < times[child] || (time === times[child] && order < orders[child])) break
       times[at] = times[child]
       orders[at] = orders[child]
-      entries[at] = entries[child]
+      places[at] = places[child]
       at = child
     }
     times[at] = time
     orders[at] = order
-    entries[at] = entry
+    places[at] = place
     return first
   }
 
@@ -120,13 +126,14 @@ export class EventQueue {
   }
 
   #grow(): void {
-    this.#times = doubled(this.#times)
-    this.#orders = doubled(this.#orders)
+    const length = 2 * this.#times.length
+    this.#times = grown(this.#times, new Float64Array(length))
+    this.#orders = grown(this.#orders, new Float64Array(length))
+    this.#places = grown(this.#places, new Uint32Array(length))
   }
 }
 
-function doubled(keys: Float64Array): Float64Array<ArrayBuffer> {
-  const larger = new Float64Array(2 * keys.length)
-  larger.set(keys)
-  return larger
+function grown<T extends Float64Array | Uint32Array>(from: T, to: T): T {
+  to.set(from)
+  return to
 }

@@ -21,12 +21,15 @@ export class SourceIndex {
   /** Zones with members in them, now or before. */
   readonly zones: number[] = []
   readonly #byZone = new Map<number, Zone>()
+  /** The same, for whoever looks at all of them after each report. */
+  readonly #everyZone: Zone[] = []
 
   of(zone: number): Zone {
     let found = this.#byZone.get(zone)
     if (!found) {
       found = { free: new SourceSet(), members: 0, imports: 0, exports: 0 }
       this.#byZone.set(zone, found)
+      this.#everyZone.push(found)
       this.zones.push(zone)
     }
     return found
@@ -34,7 +37,7 @@ export class SourceIndex {
 
   /** Whether some source may have an upload slot free. */
   get isAnyFree(): boolean {
-    for (const { free } of this.#byZone.values()) if (free.size > 0) return true
+    for (const { free } of this.#everyZone) if (free.size > 0) return true
     return false
   }
 

@@ -139,18 +139,23 @@ function best(search: Search, zone: number, within: PieceSpan): Choice | null {
   const { hosts, pieces, quota, random } = view
   let choice: Choice | null = null
   let leastLoad = Number.POSITIVE_INFINITY
-  view.sources.of(zone).free.sample(random, SOURCE_SAMPLE, source => {
-    if (!quota.hasFreeSlot(source.host)) return 'busy'
-    if (!source.held.hasBeyond(covered)) return 'next'
-    const load = hosts.utilisation(source.host)
-    if (source === member || load >= leastLoad || isIsolated(source)) return 'next'
-    if (!quota.mayAsk(member, source.host, now)) return 'next'
-    const piece = search.pickPiece(pieces, { held: source.held, covered, within })
-    if (piece < 0) return 'next'
-    choice = { piece, source: source.host }
+  const sample = view.sources.of(zone).free.sample(random, SOURCE_SAMPLE)
+  for (let source = sample.next(); source; source = sample.next()) {
+    const { host, held } = source
+    if (!quota.hasFreeSlot(host)) {
+      sample.takeOut()
+      continue
+    }
+    if (!held.hasBeyond(covered)) continue
+    const load = hosts.utilisation(host)
+    if (source === member || load >= leastLoad || isIsolated(source)) continue
+    if (!quota.mayAsk(member, host, now)) continue
+    const piece = search.pickPiece(pieces, { held, covered, within })
+    if (piece < 0) continue
+    choice = { piece, source: host }
     leastLoad = load
-    return load === 0 ? 'enough' : 'next'
-  })
+    if (load === 0) break
+  }
   return choice
 }
 

@@ -15,16 +15,18 @@ export function pickSecond(view: SwarmView, member: Member, now: number): Choice
 }
 
 function pickFromPeers(view: SwarmView, member: Member, now: number): Choice | null {
-  let found: Choice | null = null
   for (const zone of view.sources.zones) {
-    view.sources.of(zone).free.sample(view.random, SAMPLE, source => {
-      if (!view.quota.hasFreeSlot(source.host)) return 'busy'
-      if (source === member || isIsolated(source) || !view.quota.mayAsk(member, source.host, now))
-        return 'next'
-      found = lateFromOthers(member, source.host, piece => source.held.has(piece))
-      return found ? 'enough' : 'next'
-    })
-    if (found) return found
+    const sample = view.sources.of(zone).free.sample(view.random, SAMPLE)
+    for (let source = sample.next(); source; source = sample.next()) {
+      const { host, held } = source
+      if (!view.quota.hasFreeSlot(host)) {
+        sample.takeOut()
+        continue
+      }
+      if (source === member || isIsolated(source) || !view.quota.mayAsk(member, host, now)) continue
+      const found = lateFromOthers(member, host, piece => held.has(piece))
+      if (found) return found
+    }
   }
   return null
 }

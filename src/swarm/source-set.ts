@@ -30,17 +30,35 @@ export class SourceSet {
     this.#places.set(last, place)
   }
 
-  /** Shows up to `count` of them to `look`, beginning anywhere, until it has seen enough. Who is busy is taken out. */
-  sample(random: Random, count: number, look: (member: Member) => 'next' | 'busy' | 'enough'): void {
-    if (this.#members.length === 0) return
-    let place = pickIndex(random, this.#members.length)
-    for (let looks = Math.min(count, this.#members.length); looks > 0 && this.#members.length > 0; looks--) {
-      if (place >= this.#members.length) place = 0
-      const member = this.#members[place]
-      const verdict = look(member)
-      if (verdict === 'enough') return
-      if (verdict === 'busy') this.delete(member)
-      else place++
-    }
+  /** Up to `count` of them one after the other, beginning anywhere. */
+  sample(random: Random, count: number): Sample {
+    return new Sample(this, random, count)
+  }
+}
+
+class Sample {
+  readonly #set: SourceSet
+  #place: number
+  #left: number
+
+  constructor(set: SourceSet, random: Random, count: number) {
+    this.#set = set
+    this.#place = set.size > 0 ? pickIndex(random, set.size) - 1 : 0
+    this.#left = Math.min(count, set.size)
+  }
+
+  /** Null after the last one. */
+  next(): Member | null {
+    const { size } = this.#set
+    if (size === 0 || this.#left-- <= 0) return null
+    if (++this.#place >= size) this.#place = 0
+    return this.#set.at(this.#place)
+  }
+
+  /** Takes out of the set whom `next` has returned. */
+  takeOut(): void {
+    this.#set.delete(this.#set.at(this.#place))
+    // Another one has its place now.
+    this.#place--
   }
 }

@@ -37,7 +37,7 @@ const WHOLE: Shares = { atSource: 1, atConsumer: 1 }
  * too slow for takes only a share of a slot, so that slow hosts do not keep fast ones busy.
  */
 export class Hosts {
-  /** By number. Every decision looks at dozens of hosts, and in a list that costs less than in a map. */
+  /** By number. Every decision looks at dozens of hosts, and in a list that costs less than in a map. Of who went, an empty place stays. */
   readonly #hosts: (Host | undefined)[] = []
 
   /** @param slots null lets them follow from how fast pieces come from the host */

@@ -44,10 +44,10 @@ type SwarmTaskOptions = {
 }
 
 const INLINE_BYTES_MAX = 64 * 1024
-export const TICK_MS = 250
+export const TICK_MS = 125
 /** By then the first readers are gone. */
 export const DIGEST_AFTER_MS = 3_000
-export const STATUS_EVERY_TICKS = 8
+export const STATUS_EVERY_TICKS = 16
 
 /** One task at the supernode: its CDN copy, its swarm, and the messages between the two and the members. */
 export class SwarmTask {

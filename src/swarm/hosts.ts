@@ -88,7 +88,7 @@ export class Hosts {
   }
 
   sharesOf(source: HostId, consumer: HostId): Shares {
-    const up = this.#hosts[source]?.up ?? 0
+    const up = this.#upOf(source)
     const down = this.#hosts[consumer]?.down ?? 0
     if (up === 0 || down === 0) return WHOLE
     return { atSource: shareOf(down / up), atConsumer: shareOf(up / down) }
@@ -96,8 +96,20 @@ export class Hosts {
 
   /** How long so much takes from one to the other; 0 where one of the two links is not known. */
   expectedMs(source: HostId, consumer: HostId, bytes: number): number {
-    const rate = Math.min(this.#hosts[source]?.up ?? 0, this.#hosts[consumer]?.down ?? 0)
+    const rate = Math.min(this.#upOf(source), this.#hosts[consumer]?.down ?? 0)
     return rate === 0 ? 0 : bytes / rate
+  }
+
+  /** How long it needs to receive so much; 0 is unknown. */
+  receivingMs(host: HostId, bytes: number): number {
+    const down = this.#hosts[host]?.down ?? 0
+    return down === 0 ? 0 : bytes / down
+  }
+
+  /** Who has not sent anything yet is taken to send as fast as it receives. */
+  #upOf(host: HostId): number {
+    const entry = this.#hosts[host]
+    return entry?.up || entry?.down || 0
   }
 
   occupy(host: HostId, share = 1): void {

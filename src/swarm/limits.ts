@@ -6,4 +6,4 @@ export const LINE_MAX = 4
 /** Assignments per consumer, late ones and those that take little of its link included, in windows. Its window may have been larger. */
 export const OUTSTANDING_MAX = 2
 /** A piece that has been on its way for no longer than this has its slot. */
-export const SLOT_MIN_MS = 250
+export const SLOT_MIN_MS = 125

@@ -62,6 +62,11 @@ export class PieceTable {
     return Number.isInteger(piece) && piece >= 0 && piece < (this.#count ?? this.#size)
   }
 
+  /** Whether the seed offers something that no member has or awaits. */
+  get hasFresh(): boolean {
+    return this.#rarity.freshCount > 0
+  }
+
   isOffered(piece: number): boolean {
     return this.#rarity.has(piece)
   }

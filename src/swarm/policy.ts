@@ -22,6 +22,8 @@ export type Choice = { readonly piece: number; readonly source: HostId }
 export type Policy = {
   /** The next piece for a consumer that has room for one, and its source; null if there is none at present. */
   pick(view: SwarmView, member: Member, now: number): Choice | null
+  /** A piece that nobody has or awaits, from the seed. Without it the seed's slots go to whoever waits longest. */
+  pickFresh?(view: SwarmView, member: Member, now: number): Choice | null
   /** A piece in line behind those that are on their way to a consumer from the same source. Without it there are no lines. */
   pickNext?(view: SwarmView, member: Member, now: number): Choice | null
 }

@@ -42,6 +42,21 @@ test('who holds a piece that nobody else has gets no fresh one, where there are 
   ])
 })
 
+test('the seed sends to who is known to be fast before those of whom nothing is known', () => {
+  const swarm = newSwarm({ pieces: 4, members: 3, seedSlots: 1 })
+  for (const piece of upTo(4)) swarm.offerSeedPiece(piece, 0)
+  for (const host of [1, 2, 3]) swarm.join(host, [], 0)
+  const [first] = swarm.takeAssignments()
+  const next = finish(swarm, first)
+  assert.deepEqual(
+    next.map(({ consumer, source }) => [source, consumer]),
+    [
+      [SEED, 1],
+      [1, 2],
+    ],
+  )
+})
+
 test('no more pieces leave a zone at once than its line carries', () => {
   const swarm = newSwarm({ pieces: 10, members: 10, seedSlots: 1 })
   for (const holder of [1, 2, 3, 4]) swarm.join(holder, upTo(10), 0, { zone: 0 })

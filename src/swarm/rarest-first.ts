@@ -15,14 +15,31 @@ type PiecePicker = (pieces: PieceTable, candidates: Candidates) => number
 
 /** The same choice of sources with another choice of pieces. */
 export function sampling(pickPiece: PiecePicker): Policy {
+  const searchOf = (view: SwarmView, member: Member, now: number): Search => ({
+    view,
+    member,
+    now,
+    pickPiece,
+    near: nearOf(view, member),
+    covered: member.covered,
+  })
   return {
     pick(view, member, now) {
-      const search = { view, member, now, pickPiece, near: nearOf(view, member), covered: member.covered }
+      const search = searchOf(view, member, now)
       const forReader = member.reader.lookAhead > 0 ? pick(search, search.near) : null
       return forReader ?? pick(search, ANYWHERE)
     },
+    pickFresh(view, member, now) {
+      const { sources } = view
+      const isImport = sources.zones.length > 1
+      const mayImport = !isImport || sources.of(member.zone).imports < crossingsMax(view, member.zone)
+      if (member.isSeedOnly || !mayImport) return null
+      const search = searchOf(view, member, now)
+      const forReader = member.reader.lookAhead > 0 ? pickFresh(search, search.near) : null
+      return forReader ?? pickFresh(search, ANYWHERE)
+    },
     pickNext(view, member, now) {
-      const search = { view, member, now, pickPiece, near: nearOf(view, member), covered: member.covered }
+      const search = searchOf(view, member, now)
       return pickNext(search, search.near) ?? pickNext(search, ANYWHERE)
     },
   }

@@ -9,9 +9,13 @@ export class SlotTime {
   /** Doubles with each slot that ends without its piece, until one comes. */
   #patience = 1
 
+  /** Whether pieces that take so long are as fast as most, or faster; 0 is unknown. */
+  isUsual(elapsedMs: number): boolean {
+    return elapsedMs > 0 && elapsedMs <= USUAL_UP_TO * this.#usualMs
+  }
+
   get ms(): number {
-    const longMs = this.#usualMs === 0 ? UNKNOWN_MS : FACTOR * this.#usualMs
-    return Math.min(MAX_MS, Math.max(SLOT_MIN_MS, longMs) * this.#patience)
+    return Math.min(MAX_MS, Math.max(SLOT_MIN_MS, FACTOR * this.#usualMs) * this.#patience)
   }
 
   /** @param expectedMs of this piece; 0 is unknown */
@@ -32,6 +36,6 @@ export class SlotTime {
 
 const WEIGHT = 1 / 16
 const FACTOR = 3
-const UNKNOWN_MS = 250
+const USUAL_UP_TO = 2
 const MAX_MS = 15_000
 const PATIENCE_MAX = 64

@@ -317,11 +317,11 @@ describe('members that take assignments and say nothing', () => {
     swarm.join(1, [], 0)
     swarm.join(2, [], 0)
     assert.ok(swarm.takeAssignments().every(({ consumer }) => consumer === 1))
-    swarm.tick(249)
+    swarm.tick(124)
     assert.deepEqual(swarm.takeAssignments(), [])
-    swarm.tick(250)
+    swarm.tick(125)
     assert.ok(swarm.takeAssignments().some(({ consumer }) => consumer === 2))
-    swarm.report(1, reportOf({ done: [{ piece: 0, source: SEED }] }), 251)
+    swarm.report(1, reportOf({ done: [{ piece: 0, source: SEED }] }), 126)
     swarm.dissolve()
     assert.equal(hosts.utilisation(SEED), 0)
   })
@@ -334,7 +334,7 @@ describe('members that take assignments and say nothing', () => {
       swarm.takeAssignments().map(({ consumer }) => consumer),
       [1],
     )
-    swarm.join(3, [], 250)
+    swarm.join(3, [], 125)
     assert.deepEqual(
       swarm.takeAssignments().map(({ consumer }) => consumer),
       [2],

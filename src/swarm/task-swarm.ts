@@ -70,7 +70,9 @@ export class TaskSwarm {
   readonly #slotTime = new SlotTime()
   readonly #members = new Map<HostId, Member>()
   readonly #sources = new SourceIndex()
-  readonly #waiting = new WaitingLine()
+  readonly #waiting = new WaitingLine(({ host }) =>
+    this.#slotTime.isUsual(this.#hosts.receivingMs(host, this.#pieceLength)),
+  )
   readonly #pieces: PieceTable
   readonly #policy: Policy
   readonly #quota: Quota
@@ -329,16 +331,21 @@ export class TaskSwarm {
     for (let late = this.#occupied.firstExpired(now); late; late = this.#occupied.firstExpired(now)) {
       this.#expireSlot(late.member, late.entry, now)
     }
+    // The seed sends each piece once: to somebody slow, or of whom that is not known yet, only when nobody fast is waiting.
+    const isSeedWanted = () => this.#quota.isSeedFree && this.#pieces.hasFresh
+    this.#waiting.feedFast(member => this.#serve(member, now, true), isSeedWanted)
     const mayServe = () => this.#sources.isAnyFree || this.#quota.isSeedFree
     this.#waiting.feed(member => this.#serve(member, now), mayServe)
   }
 
   /** Assigns one piece if one can be found. The member waits on for as long as it has room for more. */
-  #serve(member: Member, now: number): boolean {
-    if (!this.#hasRoom(member)) return false
-    const found = this.#quota.isFull(member)
+  #serve(member: Member, now: number, isFreshOnly = false): boolean {
+    const isFull = this.#quota.isFull(member)
+    if (!this.#hasRoom(member) || (isFreshOnly && isFull)) return false
+    const pick = isFreshOnly ? this.#policy.pickFresh : this.#policy.pick
+    const found = isFull
       ? (this.#policy.pickNext?.(this.#view, member, now) ?? null)
-      : (this.#policy.pick(this.#view, member, now) ?? pickSecond(this.#view, member, now))
+      : (pick?.(this.#view, member, now) ?? (isFreshOnly ? null : pickSecond(this.#view, member, now)))
     if (!found) {
       this.#waiting.add(member, now)
       return false

@@ -4,7 +4,7 @@ import { type Member, newMember } from './member.ts'
 import { WaitingLine } from './waiting-line.ts'
 
 test('while nobody has a slot free, who starves is not looked at, but the line turns', () => {
-  const line = new WaitingLine()
+  const line = new WaitingLine(() => false)
   for (let host = 0; host < 10; host++) line.add(newMember({ host }, 0), 0)
   const seen: number[] = []
   const serveInVain = (member: Member) => {

@@ -8,9 +8,19 @@ const VAIN_MAX = 8
 export class WaitingLine {
   readonly #starving = new HungryQueue()
   readonly #hungry = new HungryQueue()
+  /** Those of both who are known to receive as fast as most. */
+  readonly #fast = new HungryQueue()
+
+  readonly #isFast: (member: Member) => boolean
+
+  constructor(isFast: (member: Member) => boolean) {
+    this.#isFast = isFast
+  }
 
   /** Puts the member in line, where it stands already if it does. @param since when it was last looked at in vain; infinite for never */
   add(member: Member, since: number): void {
+    if (this.#isFast(member)) this.#fast.add(member)
+    else this.#fast.delete(member)
     const isStarving = onTimeLoad(member) === 0
     const [queue, other] = isStarving ? [this.#starving, this.#hungry] : [this.#hungry, this.#starving]
     other.delete(member)
@@ -26,7 +36,17 @@ export class WaitingLine {
   delete(member: Member): void {
     this.#starving.delete(member)
     this.#hungry.delete(member)
+    this.#fast.delete(member)
     member.hungrySince = Number.POSITIVE_INFINITY
+  }
+
+  /** Gives the fast ones a chance before all others, as long as there is something for them. */
+  feedFast(serve: (member: Member) => boolean, isThere: () => boolean): void {
+    for (let looks = Math.min(VAIN_MAX, this.#fast.size); looks > 0 && isThere(); looks--) {
+      const member = this.#fast.takeFirst()
+      if (!member) return
+      serve(member)
+    }
   }
 
   /**
@@ -46,6 +66,7 @@ export class WaitingLine {
         }
         const member = queue.takeFirst()
         if (!member) break
+        this.#fast.delete(member)
         if (!serve(member)) inVain++
       }
     }

@@ -119,6 +119,13 @@ export const CASES: readonly Case[] = [
     ],
   },
   {
+    name: 'slow-links',
+    title: '60 peers × 64 pieces of 4 MiB at 10 Mbit/s, where a piece takes 3.4 s',
+    scenario: { peers: 60, lengthBytes: 256 * MIB, pieceLength: 4 * MIB, up: 10 * MBIT, down: 10 * MBIT },
+    quick: {},
+    rows: [factor(1.2)],
+  },
+  {
     name: 'poisson',
     title: '255 peers × 64 pieces arrive over 60 s by chance, leave when complete, empty cache',
     scenario: {

@@ -24,14 +24,26 @@ test('a piece that is expected to take longer has its slot for longer, up to a l
   )
 })
 
-test('while no piece comes each slot lasts twice as long as the last, until one comes', () => {
-  const time = new SlotTime()
+function msUntilPatient(time: SlotTime): number[] {
   const seen: number[] = []
-  for (let i = 0; i < 8; i++) {
+  for (let i = 0; i < 6; i++) {
     seen.push(time.ms)
     time.expire()
   }
-  assert.deepEqual(seen, [125, 250, 500, 1_000, 2_000, 4_000, 8_000, 8_000])
+  return seen
+}
+
+test('while no piece comes each slot lasts twice as long as the last, until one comes', () => {
+  const time = new SlotTime()
+  time.record(50)
+  assert.deepEqual(msUntilPatient(time), [150, 300, 600, 1_200, 2_400, 4_800])
+  time.record(50)
+  assert.equal(time.ms, 150)
+})
+
+test('before the first piece a second consumer is tried soon, and further ones hardly', () => {
+  const time = new SlotTime()
+  assert.deepEqual(msUntilPatient(time), [125, 1_000, 8_000, 8_000, 8_000, 8_000])
   time.record(200)
   assert.equal(time.ms, 600)
 })

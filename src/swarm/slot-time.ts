@@ -6,7 +6,7 @@ import { SLOT_MIN_MS } from './limits.ts'
  */
 export class SlotTime {
   #usualMs = 0
-  /** Doubles with each slot that ends without its piece, until one comes. */
+  /** Grows with each slot that ends without its piece, until one comes. */
   #patience = 1
 
   /** Whether pieces that take so long are as fast as most, or faster; 0 is unknown. */
@@ -30,12 +30,16 @@ export class SlotTime {
 
   /** A slot has ended without its piece. If they all do, the links are slower than is known, and more pieces at once make it worse. */
   expire(): void {
-    this.#patience = Math.min(PATIENCE_MAX, 2 * this.#patience)
+    const growth = this.#usualMs === 0 ? UNKNOWN_GROWTH : GROWTH
+    this.#patience = Math.min(PATIENCE_MAX, growth * this.#patience)
   }
 }
 
 const WEIGHT = 1 / 16
 const FACTOR = 3
 const USUAL_UP_TO = 2
+const GROWTH = 2
+/** Before any piece has come, a second consumer tells whether the first or the source is slow; with a third, a slow source is only slower. */
+const UNKNOWN_GROWTH = 8
 const MAX_MS = 15_000
 const PATIENCE_MAX = 64

@@ -175,9 +175,13 @@ describe('what is simulated', () => {
   })
 
   it('a seed finds out how many peers it can serve at once', () => {
-    const factorOf = (changes: Partial<Scenario>) => simulated({ supernodeUp: 40e6, ...changes }).factor!
-    assert.ok(factorOf({}) < factorOf({ seedSlots: 1 }))
-    assert.ok(factorOf({}) < factorOf({ seedSlots: 32 }))
+    const scenario = { peers: 63, lengthBytes: 64 * MIB, supernodeUp: 40e6 }
+    const factorOf = (changes: Partial<Scenario>) => simulated({ ...scenario, ...changes }).factor!
+    for (const seed of [1, 2, 3]) {
+      const found = factorOf({ seed })
+      assert.ok(found < factorOf({ seed, seedSlots: 1 }))
+      assert.ok(found < factorOf({ seed, seedSlots: 32 }))
+    }
   })
 
   it('the picture is well-formed, whatever came of it', () => {

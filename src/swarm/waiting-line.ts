@@ -40,8 +40,12 @@ export class WaitingLine {
     member.hungrySince = Number.POSITIVE_INFINITY
   }
 
-  /** Gives the fast ones a chance before all others, as long as there is something for them. */
+  /**
+   * Gives the fast ones a chance before all others, as long as there is something for them. One alone has none: what it got it would have to
+   * send to all others, one after the other.
+   */
   feedFast(serve: (member: Member) => boolean, isThere: () => boolean): void {
+    if (this.#fast.size < 2) return
     for (let looks = Math.min(VAIN_MAX, this.#fast.size); looks > 0 && isThere(); looks--) {
       const member = this.#fast.takeFirst()
       if (!member) return

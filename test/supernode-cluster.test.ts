@@ -111,7 +111,9 @@ describe('a supernode with a managing node', () => {
       const itself = { id: own, control: { host: '127.0.0.1', port: supernode.port } }
       manager.lease = { ...manager.lease, parents: [itself, ...parents], zone: 'told' }
       await until(() => supernode.zone === 'told')
-      for (let i = 0; i < 6; i++) {
+      const isEachUsed = () => roots.every(root => root.supernode.sentBytes > 0)
+      // Which of the two it is follows from the URL, and that from the origin's port.
+      for (let i = 0; i < 6 || !isEachUsed(); i++) {
         const { url } = origin.serve(`/file-${i}`, { lengthBytes: MIB, seed: i })
         const [first] = rendezvousOrder(announcement({ url }).taskId, roots, ({ id }) => id)
         const before = first.supernode.sentBytes
@@ -119,7 +121,6 @@ describe('a supernode with a managing node', () => {
         assert.equal(first.supernode.sentBytes, before + MIB)
       }
       assert.equal(supernode.originBytes, 0)
-      assert.ok(roots.every(root => root.supernode.sentBytes > 0))
     },
   )
 

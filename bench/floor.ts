@@ -7,6 +7,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 import { parseSize } from '../src/core/size.ts'
+import { sha256OfFile } from '../test/support/system.ts'
 import { receive, send } from './least-transfer.ts'
 import { need, settle, startNginx, timed, writeRandomFile } from './loopback.ts'
 
@@ -19,14 +20,14 @@ import { need, settle, startNginx, timed, writeRandomFile } from './loopback.ts'
  *     npm run bench:floor -- [--bytes 1GiB] [--rounds 5]
  */
 
-if (process.argv[2] === 'relay') relay(Number(process.argv[3]), process.argv[4])
-else if (process.argv[2] === 'consumer') consume(Number(process.argv[3]), process.argv[4])
+if (process.argv[2] === 'relay') relay(Number(process.argv[3]), process.argv[4], process.argv[5])
+else if (process.argv[2] === 'consumer') consume(Number(process.argv[3]), process.argv[4], process.argv[5])
 else await main()
 
-function relay(originPort: number, file: string): void {
+function relay(originPort: number, file: string, sha256: string): void {
   const cold = net.createServer(async consumer => {
     const passOn = (bytes: Uint8Array, sent: () => void) => consumer.write(bytes, sent)
-    const fd = await receive({ port: originPort, ask: '/file', file, hashes: 1, passOn })
+    const fd = await receive({ port: originPort, ask: '/file', file, sha256, hashes: 1, passOn })
     consumer.end()
     await promisify(close)(fd)
   })
@@ -37,8 +38,8 @@ function relay(originPort: number, file: string): void {
   })
 }
 
-async function consume(port: number, file: string): Promise<void> {
-  const fd = await receive({ port, file, hashes: 1 })
+async function consume(port: number, file: string, sha256: string): Promise<void> {
+  const fd = await receive({ port, file, sha256, hashes: 1 })
   await promisify(fsync)(fd)
   await promisify(close)(fd)
 }
@@ -51,10 +52,12 @@ async function main(): Promise<void> {
   need('nginx', 'curl', 'dd')
   const directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-bench-'))
   const nginx = await startNginx(directory)
-  await writeRandomFile(path.join(nginx.root, 'file'), lengthBytes)
+  const served = path.join(nginx.root, 'file')
+  await writeRandomFile(served, lengthBytes)
+  const sha256 = (await sha256OfFile(served)).replace('sha256:', '')
   const port = nginx.address.split(':')[1]
   const [stored, output] = [path.join(directory, 'stored'), path.join(directory, 'output')]
-  const relaying = spawn(process.execPath, [import.meta.filename, 'relay', port, stored], {
+  const relaying = spawn(process.execPath, [import.meta.filename, 'relay', port, stored, sha256], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   try {
@@ -74,7 +77,14 @@ async function main(): Promise<void> {
           return cost
         }
         const plain = await measure('curl', '-sS', '-o', output, `http://${nginx.address}/file`)
-        const least = await measure(process.execPath, import.meta.filename, 'consumer', relayPort, output)
+        const least = await measure(
+          process.execPath,
+          import.meta.filename,
+          'consumer',
+          relayPort,
+          output,
+          sha256,
+        )
         const facts = [plain.wall, plain.cpu, least.wall, least.cpu, least.wall / plain.wall]
         console.log(
           `${kind}: curl %s s (CPU of all %s), least relay %s s (CPU of all %s), ratio %s`,

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { close, open, read, write } from 'node:fs'
 import net from 'node:net'
@@ -5,7 +6,7 @@ import { promisify } from 'node:util'
 
 /** The least code that moves bytes as a peer must: hashed, stored, and passed on to others who are slow or fast. */
 
-const BUFFER_BYTES = 512 * 1024
+export const BUFFER_BYTES = 512 * 1024
 const BUFFERS = 8
 
 /** One block is read while the one before is sent. */
@@ -29,23 +30,36 @@ type Received = {
   /** A path, asked for with HTTP; without it, the other side sends at once. */
   readonly ask?: string
   readonly file: string
+  /** SHA-256 of all of it, in hexadecimal. */
+  readonly sha256: string
   /** How often each byte is hashed. */
   readonly hashes: number
   readonly passOn?: (bytes: Uint8Array, sent: () => void) => void
+  /** Of the bytes from the first on, how many can be read in the file. */
+  readonly onStored?: (bytes: number) => void
 }
 
-/** Resolves with the open file when all is hashed, stored and passed on. */
-export async function receive({ port, ask, file, hashes, passOn }: Received): Promise<number> {
+/** Resolves with the open file when all is hashed, stored and passed on; rejects where it is not what it should be. */
+export async function receive({
+  port,
+  ask,
+  file,
+  sha256,
+  hashes,
+  passOn,
+  onStored,
+}: Received): Promise<number> {
   const fd = await promisify(open)(file, 'w')
   const hashing = Array.from({ length: hashes }, () => createHash('sha256'))
   const free = Array.from({ length: BUFFERS }, () => Buffer.allocUnsafe(BUFFER_BYTES))
+  const unstored = new Set<number>()
   let position = 0
   let inHead = ask !== undefined
   let inUse = 0
   let hasEnded = false
-  return new Promise(resolve => {
+  await new Promise<void>(resolve => {
     const resolveAtEnd = () => {
-      if (hasEnded && inUse === 0) resolve(fd)
+      if (hasEnded && inUse === 0) resolve()
     }
     const take = (buffer: Buffer<ArrayBuffer>, bytes: Uint8Array) => {
       for (const hash of hashing) hash.update(bytes)
@@ -58,9 +72,15 @@ export async function receive({ port, ask, file, hashes, passOn }: Received): Pr
         socket.resume()
         resolveAtEnd()
       }
-      write(fd, bytes, 0, bytes.length, position, done)
-      passOn?.(bytes, done)
+      const start = position
       position += bytes.length
+      unstored.add(start)
+      write(fd, bytes, 0, bytes.length, start, () => {
+        unstored.delete(start)
+        onStored?.(Math.min(position, ...unstored))
+        done()
+      })
+      passOn?.(bytes, done)
     }
     const socket = net.connect({
       port,
@@ -72,7 +92,8 @@ export async function receive({ port, ask, file, hashes, passOn }: Received): Pr
           const from = inHead ? buffer.indexOf('\r\n\r\n') + 4 : 0
           inHead = false
           take(buffer, buffer.subarray(from, length))
-          return free.length > 0
+          // The next buffer is asked for now, whether reading goes on or stops.
+          return free.length > 1
         },
       },
     })
@@ -84,4 +105,6 @@ export async function receive({ port, ask, file, hashes, passOn }: Received): Pr
       resolveAtEnd()
     })
   })
+  for (const hash of hashing) assert.equal(hash.digest('hex'), sha256)
+  return fd
 }

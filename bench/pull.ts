@@ -17,6 +17,7 @@ import { startDockerd } from '../test/support/runtime-dockerd.ts'
 import { type Host, type Hosts, openHosts } from '../test/support/runtime-hosts.ts'
 import { podmanClient } from '../test/support/runtime-podman.ts'
 import { skopeoClient } from '../test/support/runtime-skopeo.ts'
+import { sha256OfFile } from '../test/support/system.ts'
 import { quantile } from './figures.ts'
 import { startLeastMirror } from './least-mirror.ts'
 import { settle } from './loopback.ts'
@@ -77,10 +78,10 @@ async function main({ push, ownAddress }: Registry, { start }: Hosts): Promise<v
   const warmer = await start()
   for (const image of ['big', 'small']) await timedPull('skopeo', { image, mirror: warmer.mirror })
   await end(warmer)
-  const [{ digest }] = big.own.layers
+  const [{ digest, bytes }] = big.own.layers
   const [source, target] = [path.join(directory, 'layer'), path.join(directory, 'kept')]
   await saveLayer(`http://${ownAddress}/v2/bench/big/blobs/${digest}`, source)
-  const least = await startLeastMirror(ownAddress, { digest, lengthBytes, source, target })
+  const least = await startLeastMirror(ownAddress, { digest, lengthBytes: bytes.length, source, target })
 
   console.log(`one layer of ${values.bytes}, median of ${rounds} rounds; seconds, and ratios to direct\n`)
   console.log('                direct   dfdaemon  ratio   target         least  ratios per round')
@@ -92,7 +93,11 @@ async function main({ push, ownAddress }: Registry, { start }: Hosts): Promise<v
       await firstByteMs(host, 'big', big.own.config.digest)
       const direct = await timedPull(client, { image: 'big', mirror: ownAddress })
       const through = await timedPull(client, { image: 'big', mirror: host.mirror })
+      // Most clients go to the registry without a word where a mirror fails.
+      assert((await fromSwarm(host)) > lengthBytes, 'the layer came from the swarm')
       const atLeast = await timedPull(client, { image: 'big', mirror: least.address })
+      assert.equal(await sha256OfFile(target), digest, 'the layer came from the least mirror')
+      await rm(target)
       runs.push({ direct, through, atLeast })
       await end(host)
     }
@@ -140,6 +145,12 @@ async function firstByteMs({ mirror }: Host, image: string, digest: string): Pro
   })
   await once(answer, 'end')
   return tookMs
+}
+
+/** Bytes that its dfdaemon has served from the swarm. */
+async function fromSwarm({ mirror }: Host): Promise<number> {
+  const text = await (await fetch(`http://${mirror}/metrics`)).text()
+  return Number(/^dragonfly_dfdaemon_served_bytes_total\{source="swarm"\} (\d+)/m.exec(text)?.[1])
 }
 
 async function end(host: Host): Promise<void> {

@@ -108,6 +108,35 @@ describe('a blob', () => {
     assertContent(got, content)
   })
 
+  it('ends when the whole is verified, for who comes now too, while the peer has yet to store it', async () => {
+    const { content, path } = newBlob()
+    const downloading = nextDownload()
+    const client = beginGet(path)
+    const download = await downloading
+    await download.grow(content)
+    await client.has(LENGTH - HELD_BYTES)
+    const late = beginGet(path)
+    await late.has(LENGTH - HELD_BYTES)
+    download.verified(LENGTH)
+    assertContent(await client.got, content)
+    assertContent(await late.got, content)
+    await download.given
+  })
+
+  it('waits where the whole is verified, and has another name than the peer has said yet', async () => {
+    const { content, path } = newBlob()
+    const downloading = nextDownload()
+    const client = beginGet(path)
+    const download = await downloading
+    await download.fill(content, 0)
+    const { file } = download
+    await download.move()
+    download.verified(LENGTH, file)
+    await settled()
+    await download.complete(LENGTH)
+    assertContent(await client.got, content)
+  })
+
   it('is one reading for all who come while it lasts, each from its own byte', async () => {
     const { content, path } = newBlob()
     const downloading = nextDownload()

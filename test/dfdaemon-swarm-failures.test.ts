@@ -40,7 +40,7 @@ describe('where the swarm fails', () => {
         download.say({
           event: 'progress',
           progress: { heldBytes: 1 } as never,
-          readable: { path: '/', generation: '0123456789abcdef', endByte: MIB },
+          readable: { path: '/', generation: '0123456789abcdef', endByte: MIB, isWhole: false },
         }),
     ],
   ]

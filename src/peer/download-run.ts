@@ -43,6 +43,8 @@ export class DownloadRun {
   token = ''
   /** Where the time goes, and who brings what. */
   readonly journal: RunJournal
+  /** Whether it is the whole content, as promised; only syncing and moving may be left. */
+  isVerified = false
   readonly readers: RunReaders
   readonly #engine: Engine
   readonly #observer: RunObserver
@@ -117,13 +119,9 @@ export class DownloadRun {
     )
   }
 
-  cancel(): void {
-    this.#dispatch({ type: 'cancelled' })
-  }
-
   /** Leaves the swarm. What is stored stays. */
   async close(): Promise<void> {
-    this.cancel()
+    this.#dispatch({ type: 'cancelled' })
     this.#leaveSwarm()
   }
 
@@ -352,7 +350,9 @@ export class DownloadRun {
         digestOfStream: lengthBytes => this.#originReader.digestOfStream(lengthBytes),
         hash: this.#hash,
       })
+      this.isVerified = true
       if (digest !== null) this.#observer.onDigest?.(digest)
+      this.readers.tell()
       this.journal.storing()
       await file.complete(digest)
       this.#dispatch({ type: 'verified', digest })

@@ -7,7 +7,7 @@ import { startSystem, type TestSystem } from '../../test/support/system.ts'
 import type { DragonflyError } from '../core/error.ts'
 import type { DownloadRequest } from '../wire/local.ts'
 import { DownloadRun } from './download-run.ts'
-import type { Peer } from './peer.ts'
+import type { Joined, Peer } from './peer.ts'
 
 const MIB = 1024 * 1024
 const LENGTH = 4 * MIB + 1
@@ -108,6 +108,16 @@ describe('two commands of one account that want the same', () => {
     await assert.rejects(second.run.done, { code: 'CANCELLED' })
     await assert.rejects(third, { code: 'ORIGIN_UNAUTHORIZED' })
     assert.equal(await outcomeOf(asked(SECRET)), await origin.contentSha256('/file'))
+  })
+
+  it('may leave when the whole is verified: it comes to its end', async () => {
+    const request = { ...asked(SECRET), digest: await origin.contentSha256('/file'), lookAhead: 2 }
+    const joined: Joined = await peer.download(request, () => {
+      if (joined.run.isVerified) joined.release()
+    })
+    const { lengthBytes } = await joined.run.done
+    assert.equal(lengthBytes, LENGTH)
+    assert.equal(joined.run.file?.isComplete, true)
   })
 
   it('do not fail by the ways of the one who began: it is begun anew for the other in ways of its own', async () => {

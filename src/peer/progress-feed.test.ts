@@ -11,7 +11,7 @@ function newFeed(readFrom: number | null) {
   const clock = new FakeClock()
   const content = Object.assign(new MemoryContent(new Uint8Array(100), 10), { path: '/copy' })
   const version = { generation: content.generation }
-  const run = { version, file: content, snapshot: () => ({}) } as unknown as DownloadRun
+  const run = { version, file: content, isVerified: false, snapshot: () => ({}) } as unknown as DownloadRun
   const ends: (number | undefined)[] = []
   const scene = { isBehind: false, ticks: 0 }
   const feed = new ProgressFeed({
@@ -26,7 +26,11 @@ function newFeed(readFrom: number | null) {
     for (const piece of pieces) content.held.add(piece)
     feed.look()
   }
-  return { clock, feed, ends, scene, hold }
+  const verify = () => {
+    run.isVerified = true
+    feed.look()
+  }
+  return { clock, feed, ends, scene, hold, verify }
 }
 
 test('who reads is told in the moment in which there is more to read, and only then', () => {
@@ -41,6 +45,18 @@ test('who reads is told in the moment in which there is more to read, and only t
   hold(9)
   hold(2)
   assert.deepEqual(ends, [35, 50])
+})
+
+test('who reads is told once that the whole is verified', () => {
+  const { clock, ends, hold, verify } = newFeed(0)
+  clock.advance(50)
+  hold(0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+  clock.advance(50)
+  verify()
+  assert.deepEqual(ends, [0, 100, 100])
+  clock.advance(50)
+  verify()
+  assert.deepEqual(ends, [0, 100, 100])
 })
 
 test('what comes in quick succession is told together, soon', () => {

@@ -26,6 +26,7 @@ export class ProgressFeed {
   #cancelTick = () => {}
   #cancelGrowth: (() => void) | null = null
   #toldEnd: number
+  #isWholeTold = false
   #toldAt = Number.NEGATIVE_INFINITY
   #isStopped = false
 
@@ -54,6 +55,7 @@ export class ProgressFeed {
     if (readFrom === null) return send({ event: 'progress', progress })
     const readable = readableStretch(run(), readFrom)
     this.#toldEnd = readable?.endByte ?? readFrom
+    this.#isWholeTold = readable?.isWhole ?? false
     this.#toldAt = clock.now()
     send({ event: 'progress', progress, readable })
   }
@@ -67,7 +69,8 @@ export class ProgressFeed {
   get #hasGrown(): boolean {
     const { run, readFrom } = this.#options
     const readable = readFrom === null ? null : readableStretch(run(), readFrom)
-    return readable !== null && readable.endByte > this.#toldEnd
+    if (readable === null) return false
+    return readable.endByte > this.#toldEnd || (readable.isWhole && !this.#isWholeTold)
   }
 
   /** Whoever is behind is told the next time, what has come up by then in one event. */

@@ -98,8 +98,11 @@ export type RunResult = {
   node: string | null
 }
 
-/** What may be read of an unfinished download: the file's bytes from `readFrom` up to `endByte` (exclusive) are verified. */
-export type Readable = { path: string; generation: string; endByte: number }
+/**
+ * What may be read of an unfinished download: the file's bytes from `readFrom` up to `endByte` (exclusive), each piece of them verified.
+ * `isWhole` says that it is the content to its end, and that its digest is verified where one was promised; only syncing and moving are left.
+ */
+export type Readable = { path: string; generation: string; endByte: number; isWhole: boolean }
 
 export type LocalEvent =
   | { event: 'progress'; progress: RunSnapshot; readable?: Readable | null }

@@ -74,17 +74,28 @@ export class ScriptedDownload {
     this.progress(endByte)
   }
 
+  /** Says that the whole is verified, and has yet to get its last name. */
+  verified(endByte: number, path = this.file): void {
+    const readable = { path, generation: '0123456789abcdef', endByte, isWhole: true }
+    this.say({ event: 'progress', progress: snapshotOf(endByte), readable })
+  }
+
   progress(endByte: number, generation = '0123456789abcdef', heldBytes = this.#heldBytes): void {
-    const readable = { path: this.file, generation, endByte }
+    const readable = { path: this.file, generation, endByte, isWhole: false }
     this.say({ event: 'progress', progress: snapshotOf(heldBytes), readable })
   }
 
-  /** Moves the file to its last place first, as the peer does. */
-  async complete(lengthBytes: number): Promise<void> {
+  /** Gives the file its last name. */
+  async move(): Promise<void> {
     const last = `${this.file}.service`
     await rename(this.file, last)
     this.file = last
-    const result = { ...snapshotOf(lengthBytes), path: last, lengthBytes, seconds: 0, digest: null }
+  }
+
+  /** The file has its last name by then, as with the peer. */
+  async complete(lengthBytes: number): Promise<void> {
+    if (!this.file.endsWith('.service')) await this.move()
+    const result = { ...snapshotOf(lengthBytes), path: this.file, lengthBytes, seconds: 0, digest: null }
     const counts = { sources: 0, retries: 0, waitMs: {}, boundFactor: null }
     this.say({ event: 'complete', result: { ...result, ...counts } })
   }

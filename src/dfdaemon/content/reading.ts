@@ -20,6 +20,7 @@ export class Reading {
   #generation: string | null = null
   #endByte: number
   #heldBytes = 0
+  #isWhole = false
   #completeLengthBytes: number | null = null
   #failure: DragonflyError | null = null
   #grownAtMs: number
@@ -41,7 +42,12 @@ export class Reading {
     return this.#endByte
   }
 
-  /** Of the whole content, which is verified then and may be read from its first byte on; null before. */
+  /** Whether the whole content is verified, and may be read from its first byte on. */
+  get isWhole(): boolean {
+    return this.#isWhole
+  }
+
+  /** Of the whole content, when it is verified and in its last place; null before. */
   get completeLengthBytes(): number | null {
     return this.#completeLengthBytes
   }
@@ -118,6 +124,7 @@ export class Reading {
     if (said.event === 'failed') throw new DragonflyError(said.code, said.message)
     if (said.event === 'complete') {
       this.#moveTo(said.result.path)
+      this.#isWhole = true
       this.#completeLengthBytes = said.result.lengthBytes
       this.#grownAtMs = this.#clock.now()
       return
@@ -135,6 +142,7 @@ export class Reading {
     this.#moveTo(readable.path)
     if (readable.endByte > this.#endByte) this.#grownAtMs = this.#clock.now()
     this.#endByte = Math.max(readable.endByte, this.readFrom)
+    this.#isWhole = readable.isWhole
   }
 
   #notice({ heldBytes }: RunSnapshot): void {

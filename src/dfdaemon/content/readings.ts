@@ -59,6 +59,6 @@ export class Readings {
   }
 }
 
-function isNear({ completeLengthBytes, readFrom, endByte }: Reading, position: number): boolean {
-  return completeLengthBytes !== null || (readFrom <= position && position <= endByte + JOIN_AHEAD_BYTES)
+function isNear({ isWhole, readFrom, endByte }: Reading, position: number): boolean {
+  return isWhole || (readFrom <= position && position <= endByte + JOIN_AHEAD_BYTES)
 }

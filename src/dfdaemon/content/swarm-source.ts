@@ -89,7 +89,7 @@ function assertSame({ reading, lengthBytes, generation }: SwarmContent): void {
 
 /** How far this answer may read now. */
 function readableEnd({ reading, lengthBytes }: SwarmContent, { position, end }: Delivery): number {
-  if (reading.completeLengthBytes !== null) return end
+  if (reading.isWhole) return end
   if (position < reading.readFrom) return position
   return Math.min(reading.endByte, end === lengthBytes ? end - HELD_BYTES : end)
 }

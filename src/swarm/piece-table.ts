@@ -6,8 +6,6 @@ import { Rarity } from './rarity.ts'
 
 /** Room for pieces of a task of unknown length, before the first is there. */
 const SIZE_UNKNOWN = 64
-/** As many of the pieces that nobody has are looked at. */
-const FRESH_SAMPLE = 48
 
 /** Pieces with `start ≤ piece < end`. */
 export type PieceSpan = { readonly start: number; readonly end: number }
@@ -54,7 +52,7 @@ export class PieceTable {
 
   /** Number of offered pieces that members have or await. */
   get copiedCount(): number {
-    return this.#rarity.length - this.#rarity.freshCount
+    return this.#rarity.length - this.#rarity.fresh.count
   }
 
   /** Whether it exists as far as is known. Numbers of members are not to be trusted. */
@@ -64,7 +62,7 @@ export class PieceTable {
 
   /** Whether the seed offers something that no member has or awaits. */
   get hasFresh(): boolean {
-    return this.#rarity.freshCount > 0
+    return this.#rarity.fresh.count > 0
   }
 
   isOffered(piece: number): boolean {
@@ -115,25 +113,10 @@ export class PieceTable {
     return true
   }
 
-  /** An offered piece that nobody has or awaits, the first one of those looked at; -1 if there is none. */
+  /** The first offered piece that nobody has or awaits, -1 if there is none. */
   fresh({ start, end }: PieceSpan): number {
-    if (start > 0) return this.#freshFrom(start, end)
-    const count = Math.min(this.#rarity.freshCount, FRESH_SAMPLE)
-    let first = -1
-    for (let place = 0; place < count; place++) {
-      const piece = this.#rarity.at(place)
-      if (piece < end && (first < 0 || piece < first)) first = piece
-    }
-    return first
-  }
-
-  /** The order by rarity begins with the first pieces, so those further on are looked at in their own order. */
-  #freshFrom(start: number, end: number): number {
-    const last = Math.min(start + FRESH_SAMPLE, end, this.#size)
-    for (let piece = start; piece < last; piece++) {
-      if (this.isOffered(piece) && this.copiesOf(piece) === 0) return piece
-    }
-    return -1
+    const piece = this.#rarity.fresh.firstHeld(start)
+    return piece < Math.min(end, this.#size) ? piece : -1
   }
 
   /** The rarest offered piece that is not `covered`, -1 if there is none. */

@@ -15,6 +15,8 @@ export class Rarity {
   /** Per number of copies: how many pieces in the order have fewer. */
   #starts: number[] = [0]
   #length = 0
+  /** Pieces in the order of which there is no copy. */
+  readonly fresh: Bitmap
   /** Per class, the pieces in it that are in the order. */
   readonly #classes: Bitmap[] = []
 
@@ -22,6 +24,7 @@ export class Rarity {
     this.#order = new Uint32Array(size)
     this.#place = new Int32Array(size).fill(NOWHERE)
     this.#copies = new Uint32Array(size)
+    this.fresh = new Bitmap(size)
   }
 
   /** Pieces in the order. */
@@ -41,11 +44,6 @@ export class Rarity {
     return this.#copies[piece]
   }
 
-  /** Number of pieces of which there is no copy. */
-  get freshCount(): number {
-    return this.#start(1)
-  }
-
   /** Per class the pieces of about the same number of copies, to within a factor of four; the rarest class first. */
   get classes(): readonly Bitmap[] {
     return this.#classes
@@ -55,13 +53,14 @@ export class Rarity {
     this.#order = grown(this.#order, new Uint32Array(size))
     this.#place = grown(this.#place, new Int32Array(size).fill(NOWHERE))
     this.#copies = grown(this.#copies, new Uint32Array(size))
-    for (const pieces of this.#classes) pieces.resize(size)
+    for (const pieces of [this.fresh, ...this.#classes]) pieces.resize(size)
   }
 
   /** Takes a piece into the order. */
   add(piece: number): void {
     if (this.has(piece)) return
     const copies = this.#copies[piece]
+    if (copies === 0) this.fresh.add(piece)
     this.#start(copies)
     this.#order[this.#length] = piece
     this.#place[piece] = this.#length++
@@ -77,6 +76,7 @@ export class Rarity {
   increase(piece: number): void {
     const copies = this.#copies[piece]++
     if (!this.has(piece)) return
+    this.fresh.delete(piece)
     const last = this.#start(copies + 1) - 1
     this.#swap(this.#place[piece], last)
     this.#starts[copies + 1] = last
@@ -87,6 +87,7 @@ export class Rarity {
     assert(this.#copies[piece] > 0, 'only a counted copy is removed')
     const copies = this.#copies[piece]--
     if (!this.has(piece)) return
+    if (copies === 1) this.fresh.add(piece)
     const first = this.#start(copies)
     this.#swap(this.#place[piece], first)
     this.#starts[copies] = first + 1

@@ -46,6 +46,17 @@ describe('a supernode that goes wrong', () => {
     assert.deepEqual(kinds(scene.layout()), ['adopt'])
   })
 
+  test('that came meanwhile is told that what it assigns has been late for long', () => {
+    const scene = join(newScene())
+    scene.assign([0, 'a:1'])
+    scene.pass(10_000)
+    assert.deepEqual(scene.machine.takeReport().slow, [0])
+    scene.assign([0, 'a:1'])
+    assert.deepEqual(scene.machine.takeReport().slow, [0])
+    scene.assign([0, 'b:1'])
+    assert.deepEqual(scene.machine.takeReport().slow, [])
+  })
+
   test('lost after the layout, known sources are asked what they hold, and the origin for the rest only', () => {
     const scene = join(newScene())
     scene.assign([0, 'a:1'])

@@ -51,9 +51,15 @@ export class Exchange {
     for (const { piece, source } of pieces) {
       this.known.meet(source)
       if (!this.#options.content.isWanted(piece)) this.decline([{ piece, source }])
-      else if (!this.known.isBannedForever(source)) this.#fetch(piece, source, now)
+      else if (!this.known.isBannedForever(source)) this.#accept(piece, source, now)
       else this.#report.failed.push({ piece, source, code: 'DIGEST_MISMATCH' })
     }
+  }
+
+  /** A supernode that has just come knows nothing of what is on its way already, nor that it is late. */
+  #accept(piece: number, source: SourceId, now: number): void {
+    this.#fetch(piece, source, now)
+    if (this.inFlight.isLate(piece)) this.#report.slow.push(piece)
   }
 
   /** Says why, so that the supernode does not assign the same again. */

@@ -31,7 +31,7 @@ export async function startLeastMirror(
     return String(await once(child.stdout, 'data')).trim()
   }
   const senderPort = await start('sender', source)
-  const keeperPort = await start('keeper', senderPort, target, digest.replace('sha256:', ''))
+  const keeperPort = await start('keeper', senderPort, target, digest)
   const port = await start('mirror', registry, digest, String(lengthBytes), keeperPort, target)
   const stop = () => {
     for (const child of children) child.kill()
@@ -50,10 +50,10 @@ function listen(server: Server): void {
 }
 
 /** Fetches for whoever connects, and says line by line how many bytes can be read. */
-function keeper([senderPort, file, sha256]: string[]): Server {
+function keeper([senderPort, file, digest]: string[]): Server {
   return net.createServer(async socket => {
     const onStored = (bytes: number) => socket.write(`${bytes}\n`)
-    await promisify(close)(await receive({ port: Number(senderPort), file, sha256, hashes: 2, onStored }))
+    await promisify(close)(await receive({ port: Number(senderPort), file, digest, hashes: 2, onStored }))
     socket.end()
   })
 }

@@ -30,8 +30,8 @@ type Received = {
   /** A path, asked for with HTTP; without it, the other side sends at once. */
   readonly ask?: string
   readonly file: string
-  /** SHA-256 of all of it, in hexadecimal. */
-  readonly sha256: string
+  /** Of all of it, `sha256:<hex>`. */
+  readonly digest: string
   /** How often each byte is hashed. */
   readonly hashes: number
   readonly passOn?: (bytes: Uint8Array, sent: () => void) => void
@@ -44,7 +44,7 @@ export async function receive({
   port,
   ask,
   file,
-  sha256,
+  digest,
   hashes,
   passOn,
   onStored,
@@ -105,6 +105,6 @@ export async function receive({
       resolveAtEnd()
     })
   })
-  for (const hash of hashing) assert.equal(hash.digest('hex'), sha256)
+  for (const hash of hashing) assert.equal(`sha256:${hash.digest('hex')}`, digest)
   return fd
 }

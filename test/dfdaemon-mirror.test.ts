@@ -8,8 +8,19 @@ import { ask } from './support/dfdaemon-world.ts'
 
 const MIB = 1024 * 1024
 const LENGTH = 3 * MIB + 5
-const { daemon, registry, fetcher, newBlob, get, swarmHas, assertContent, nextDownload, beginGet, settled } =
-  await startBlobMirror()
+const {
+  daemon,
+  registry,
+  fetcher,
+  newBlob,
+  get,
+  swarmHas,
+  assertContent,
+  nextDownload,
+  beginGet,
+  begin,
+  settled,
+} = await startBlobMirror()
 
 describe('a blob', () => {
   it('comes from the swarm, with the head that the registry gives it', async () => {
@@ -93,10 +104,7 @@ describe('a blob', () => {
   })
 
   it('begins while the rest is still on its way, and waits with its end until the whole is verified', async () => {
-    const { content, path } = newBlob()
-    const downloading = nextDownload()
-    const client = beginGet(path)
-    const download = await downloading
+    const { content, client, download } = await begin()
     await download.grow(content.subarray(0, MIB))
     await client.has(MIB)
     await download.grow(content.subarray(MIB))
@@ -109,10 +117,7 @@ describe('a blob', () => {
   })
 
   it('ends when the whole is verified, for who comes now too, while the peer has yet to store it', async () => {
-    const { content, path } = newBlob()
-    const downloading = nextDownload()
-    const client = beginGet(path)
-    const download = await downloading
+    const { content, path, client, download } = await begin()
     await download.grow(content)
     await client.has(LENGTH - HELD_BYTES)
     const late = beginGet(path)
@@ -124,10 +129,7 @@ describe('a blob', () => {
   })
 
   it('waits where the whole is verified, and has another name than the peer has said yet', async () => {
-    const { content, path } = newBlob()
-    const downloading = nextDownload()
-    const client = beginGet(path)
-    const download = await downloading
+    const { content, client, download } = await begin()
     await download.fill(content, 0)
     const { file } = download
     await download.move()
@@ -138,10 +140,7 @@ describe('a blob', () => {
   })
 
   it('is one reading for all who come while it lasts, each from its own byte', async () => {
-    const { content, path } = newBlob()
-    const downloading = nextDownload()
-    const first = beginGet(path)
-    const download = await downloading
+    const { content, path, client: first, download } = await begin()
     await download.grow(content.subarray(0, 2 * MIB))
     await first.has(MIB)
     const begun = fetcher.downloads.length

@@ -11,19 +11,8 @@ import { ask, bytesOf, registryAt, startDfdaemonWorld } from './support/dfdaemon
 
 const MIB = 1024 * 1024
 const LENGTH = 3 * MIB + 5
-const {
-  log,
-  registry,
-  fetcher,
-  clock,
-  newBlob,
-  get,
-  assertContent,
-  nextDownload,
-  beginGet,
-  untilOver,
-  settled,
-} = await startBlobMirror()
+const { log, registry, fetcher, clock, newBlob, get, assertContent, begin, untilOver, settled } =
+  await startBlobMirror()
 
 describe('where the swarm fails', () => {
   const failures: [string, (download: ScriptedDownload) => unknown][] = [
@@ -56,10 +45,7 @@ describe('where the swarm fails', () => {
   }
 
   it('in the middle, the registry goes on at the byte where the answer stands', async () => {
-    const { content, path, digest } = newBlob()
-    const downloading = nextDownload()
-    const client = beginGet(path)
-    const download = await downloading
+    const { content, digest, client, download } = await begin()
     await download.grow(content.subarray(0, MIB))
     await client.has(MIB)
     const before = registry.blobBytes
@@ -72,10 +58,7 @@ describe('where the swarm fails', () => {
   })
 
   it('by silence, the registry goes on when patience is at its end', async () => {
-    const { content, path } = newBlob()
-    const downloading = nextDownload()
-    const client = beginGet(path)
-    const download = await downloading
+    const { content, client, download } = await begin()
     await download.grow(content.subarray(0, MIB))
     await client.has(MIB)
     clock.moveOn(USUAL_PATIENCE.silentMs - 500)
@@ -87,10 +70,7 @@ describe('where the swarm fails', () => {
   })
 
   it('by pieces that are never the next, too', async () => {
-    const { content, path } = newBlob()
-    const downloading = nextDownload()
-    const client = beginGet(path)
-    const download = await downloading
+    const { content, client, download } = await begin()
     for (let heldBytes = 1; heldBytes <= 12; heldBytes++) {
       download.progress(0, '0123456789abcdef', heldBytes)
       await settled()
@@ -100,10 +80,7 @@ describe('where the swarm fails', () => {
   })
 
   it('to verify the whole, its last bytes come from the registry', async () => {
-    const { content, path } = newBlob()
-    const downloading = nextDownload()
-    const client = beginGet(path)
-    const download = await downloading
+    const { content, client, download } = await begin()
     await download.grow(content)
     await client.has(LENGTH - HELD_BYTES)
     await settled()
@@ -114,10 +91,7 @@ describe('where the swarm fails', () => {
   })
 
   it('with a digest that does not match, the whole is compared with the registry as it goes by', async () => {
-    const { content, path } = newBlob()
-    const downloading = nextDownload()
-    const client = beginGet(path)
-    const download = await downloading
+    const { content, client, download } = await begin()
     const wrong = Buffer.from(content)
     wrong[LENGTH - 7] ^= 1
     await download.grow(wrong)
@@ -129,10 +103,7 @@ describe('where the swarm fails', () => {
   })
 
   it('with a digest that does not match, the comparison begins anew where the registry breaks off', async () => {
-    const { content, path } = newBlob()
-    const downloading = nextDownload()
-    const client = beginGet(path)
-    const download = await downloading
+    const { content, client, download } = await begin()
     const wrong = Buffer.from(content)
     wrong[LENGTH - 7] ^= 1
     await download.grow(wrong.subarray(0, MIB))
@@ -151,10 +122,7 @@ describe('where the swarm fails', () => {
   })
 
   it('with wrong bytes that the client has already, the answer is broken off before its end', async () => {
-    const { content, path } = newBlob()
-    const downloading = nextDownload()
-    const client = beginGet(path)
-    const download = await downloading
+    const { content, client, download } = await begin()
     const wrong = Buffer.from(content)
     wrong[7] ^= 1
     await download.grow(wrong)
@@ -166,10 +134,7 @@ describe('where the swarm fails', () => {
   })
 
   it('with another version, no byte of it follows those of the first', async () => {
-    const { content, path } = newBlob()
-    const downloading = nextDownload()
-    const client = beginGet(path)
-    const download = await downloading
+    const { content, client, download } = await begin()
     await download.grow(content.subarray(0, MIB))
     await client.has(MIB)
     await download.grow(bytesOf(MIB, 0), 'fedcba9876543210')

@@ -44,7 +44,7 @@ export class DownloadRun {
   /** Where the time goes, and who brings what. */
   readonly journal: RunJournal
   /** Whether it is the whole content, as promised; only syncing and moving may be left. */
-  isVerified = false
+  isWhole = false
   readonly readers: RunReaders
   readonly #engine: Engine
   readonly #observer: RunObserver
@@ -350,7 +350,7 @@ export class DownloadRun {
         digestOfStream: lengthBytes => this.#originReader.digestOfStream(lengthBytes),
         hash: this.#hash,
       })
-      this.isVerified = true
+      this.isWhole = true
       if (digest !== null) this.#observer.onDigest?.(digest)
       this.readers.tell()
       this.journal.storing()

@@ -113,7 +113,7 @@ describe('two commands of one account that want the same', () => {
   it('may leave when the whole is verified: it comes to its end', async () => {
     const request = { ...asked(SECRET), digest: await origin.contentSha256('/file'), lookAhead: 2 }
     const joined: Joined = await peer.download(request, () => {
-      if (joined.run.isVerified) joined.release()
+      if (joined.run.isWhole) joined.release()
     })
     const { lengthBytes } = await joined.run.done
     assert.equal(lengthBytes, LENGTH)

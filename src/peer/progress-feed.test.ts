@@ -11,7 +11,7 @@ function newFeed(readFrom: number | null) {
   const clock = new FakeClock()
   const content = Object.assign(new MemoryContent(new Uint8Array(100), 10), { path: '/copy' })
   const version = { generation: content.generation }
-  const run = { version, file: content, isVerified: false, snapshot: () => ({}) } as unknown as DownloadRun
+  const run = { version, file: content, isWhole: false, snapshot: () => ({}) } as unknown as DownloadRun
   const ends: (number | undefined)[] = []
   const scene = { isBehind: false, ticks: 0 }
   const feed = new ProgressFeed({
@@ -27,7 +27,7 @@ function newFeed(readFrom: number | null) {
     feed.look()
   }
   const verify = () => {
-    run.isVerified = true
+    run.isWhole = true
     feed.look()
   }
   return { clock, feed, ends, scene, hold, verify }

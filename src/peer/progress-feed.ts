@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts'
-import type { LocalEvent } from '../wire/local.ts'
+import type { LocalEvent, Readable } from '../wire/local.ts'
 import type { DownloadRun } from './download-run.ts'
 import { readableStretch } from './readable-stretch.ts'
 
@@ -25,14 +25,12 @@ export class ProgressFeed {
   readonly #options: FeedOptions
   #cancelTick = () => {}
   #cancelGrowth: (() => void) | null = null
-  #toldEnd: number
-  #isWholeTold = false
+  #told: Readable | null = null
   #toldAt = Number.NEGATIVE_INFINITY
   #isStopped = false
 
   constructor(options: FeedOptions) {
     this.#options = options
-    this.#toldEnd = options.readFrom ?? 0
     this.#tick()
   }
 
@@ -54,8 +52,7 @@ export class ProgressFeed {
     const progress = run().snapshot()
     if (readFrom === null) return send({ event: 'progress', progress })
     const readable = readableStretch(run(), readFrom)
-    this.#toldEnd = readable?.endByte ?? readFrom
-    this.#isWholeTold = readable?.isWhole ?? false
+    this.#told = readable
     this.#toldAt = clock.now()
     send({ event: 'progress', progress, readable })
   }
@@ -70,7 +67,8 @@ export class ProgressFeed {
     const { run, readFrom } = this.#options
     const readable = readFrom === null ? null : readableStretch(run(), readFrom)
     if (readable === null) return false
-    return readable.endByte > this.#toldEnd || (readable.isWhole && !this.#isWholeTold)
+    const told = this.#told ?? { endByte: readFrom!, isWhole: false }
+    return readable.endByte > told.endByte || (readable.isWhole && !told.isWhole)
   }
 
   /** Whoever is behind is told the next time, what has come up by then in one event. */

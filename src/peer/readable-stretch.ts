@@ -4,12 +4,12 @@ import type { DownloadRun } from './download-run.ts'
 
 /** How much of the content is there without a gap from a byte on, every piece of it verified; null before the version is settled. */
 export function readableStretch(
-  { version, file, isVerified }: Pick<DownloadRun, 'version' | 'file' | 'isVerified'>,
+  { version, file, isWhole }: Pick<DownloadRun, 'version' | 'file' | 'isWhole'>,
   fromByte: number,
 ): Readable | null {
   if (version === null || file === null || file.generation !== version.generation) return null
   const endByte = endOfHeld(file, fromByte)
-  return { path: file.path, generation: version.generation, endByte, isWhole: isVerified }
+  return { path: file.path, generation: version.generation, endByte, isWhole }
 }
 
 /** Up to where (exclusive) all bytes from this one on are held; itself where it is not. */

@@ -331,7 +331,7 @@ export class TaskSwarm {
     for (let late = this.#occupied.firstExpired(now); late; late = this.#occupied.firstExpired(now)) {
       this.#expireSlot(late.member, late.entry, now)
     }
-    // The seed sends each piece once: to somebody slow, or of whom that is not known yet, only when nobody fast is waiting.
+    // The seed sends each piece once: to fast members first, as far as they are known.
     const isSeedWanted = () => this.#quota.isSeedFree && this.#pieces.hasFresh
     this.#waiting.feedFast(member => this.#serve(member, now, true), isSeedWanted)
     const mayServe = () => this.#sources.isAnyFree || this.#quota.isSeedFree

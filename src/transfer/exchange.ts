@@ -56,10 +56,10 @@ export class Exchange {
     }
   }
 
-  /** A supernode that has just come knows nothing of what is on its way already, nor that it is late. */
   #accept(piece: number, source: SourceId, now: number): void {
-    this.#fetch(piece, source, now)
-    if (this.inFlight.isLate(piece)) this.#report.slow.push(piece)
+    const isNew = this.#fetch(piece, source, now)
+    // A supernode that has just come knows nothing of what is on its way already, nor that it is late.
+    if (!isNew && this.inFlight.isLate(piece)) this.#report.slow.push(piece)
   }
 
   /** Says why, so that the supernode does not assign the same again. */
@@ -150,7 +150,10 @@ export class Exchange {
     return asked.length === 0 || (asked.length === 1 && asked[0] !== source && this.inFlight.isLate(piece))
   }
 
-  #fetch(piece: number, source: SourceId, now: number): void {
-    if (this.inFlight.add(piece, source, now)) this.#options.emit({ type: 'fetch', piece, source })
+  /** Returns whether it is not on its way from there already. */
+  #fetch(piece: number, source: SourceId, now: number): boolean {
+    const isNew = this.inFlight.add(piece, source, now)
+    if (isNew) this.#options.emit({ type: 'fetch', piece, source })
+    return isNew
   }
 }

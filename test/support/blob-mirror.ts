@@ -73,6 +73,14 @@ export async function startBlobMirror() {
     return { got, has, leave: () => outgoing.destroy() }
   }
 
+  /** A GET of a new blob, and the download of the peer that it begins. */
+  async function begin(lengthBytes = LENGTH) {
+    const blob = newBlob(lengthBytes)
+    const downloading = nextDownload()
+    const client = beginGet(blob.path)
+    return { ...blob, client, download: await downloading }
+  }
+
   /** Lets the pauses between tries pass. */
   async function untilOver(getting: Promise<Got>, passing = clock): Promise<Got> {
     let isOver = false
@@ -105,6 +113,7 @@ export async function startBlobMirror() {
     assertContent,
     nextDownload,
     beginGet,
+    begin,
     untilOver,
     settled,
   }

@@ -26,8 +26,8 @@ import { settle } from './loopback.ts'
  * Pulls of one image by container runtimes from a registry, everything on loopback and in one run: directly, and through a dfdaemon whose
  * peer has nothing while the supernode has everything. The two take turns, with the same client and the same configuration but for who is
  * the mirror, because the machine is seldom quiet; the ratio is what counts. With them, in the same rounds, through the least code that
- * could stand in dfdaemon's and its peer's place. Then: how long the first byte of a layer takes through dfdaemon at a host that does not
- * have it.
+ * could stand in dfdaemon's and its peer's place. Each round begins with another of the three. Then: how long the first byte of a layer
+ * takes through dfdaemon at a host that does not have it.
  *
  *     npm run bench:pull -- [--bytes 500MiB] [--rounds 5] [--clients skopeo,containerd]
  */
@@ -54,8 +54,10 @@ const { values } = parseArgs({
 const lengthBytes = parseSize(values.bytes)
 const rounds = Number(values.rounds)
 
+const KINDS = ['direct', 'through', 'atLeast'] as const
+
 /** Seconds. */
-type Run = { readonly direct: number; readonly through: number; readonly atLeast: number }
+type Run = Record<(typeof KINDS)[number], number>
 
 const directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-bench-'))
 const registry = await startRegistry(path.join(directory, 'registry'))
@@ -87,18 +89,21 @@ async function main({ push, ownAddress }: Registry, { start }: Hosts): Promise<v
   console.log('                direct   dfdaemon  ratio   target         least  ratios per round')
   for (const client of values.clients.split(',')) {
     const runs: Run[] = []
-    for (let round = 1; round <= rounds; round++) {
+    for (let round = 0; round < rounds; round++) {
       const host = await start()
       // Starts its peer.
       await firstByteMs(host, 'big', big.own.config.digest)
-      const direct = await timedPull(client, { image: 'big', mirror: ownAddress })
-      const through = await timedPull(client, { image: 'big', mirror: host.mirror })
+      const mirrors = { direct: ownAddress, through: host.mirror, atLeast: least.address }
+      const run: Run = { direct: Number.NaN, through: Number.NaN, atLeast: Number.NaN }
+      for (const turn of [0, 1, 2]) {
+        const kind = KINDS[(round + turn) % KINDS.length]
+        run[kind] = await timedPull(client, { image: 'big', mirror: mirrors[kind] })
+      }
       // Most clients go to the registry without a word where a mirror fails.
       assert((await fromSwarm(host)) >= bytes.length, 'the layer came from the swarm')
-      const atLeast = await timedPull(client, { image: 'big', mirror: least.address })
       assert.equal(await sha256OfFile(target), digest, 'the layer came from the least mirror')
       await rm(target)
-      runs.push({ direct, through, atLeast })
+      runs.push(run)
       await end(host)
     }
     printPulls(client, runs)

@@ -66,6 +66,41 @@ test('the digest is that of the content, however its pieces come', async () => {
   }
 })
 
+test('a piece in its turn is hashed from memory, and not read', async () => {
+  const { content, file, positions } = emptyContent()
+  const hash = new ContentHash()
+  const bytesOf = (piece: number) => bytes.subarray(piece * PIECE, (piece + 1) * PIECE)
+  const store = async (piece: number) => {
+    hash.add(file, piece * PIECE, bytesOf(piece))
+    // Twice, as when two sources bring it.
+    hash.add(file, piece * PIECE, bytesOf(piece))
+    hold(content, piece)
+    hash.advance(file)
+    await settled()
+  }
+  for (const piece of [0, 1, 3, 4, 2, 5, 6, 7, 8, 9, 10]) await store(piece)
+  assert.equal(await hash.digest(file), DIGEST)
+  assert.deepEqual(positions, [3 * PIECE])
+})
+
+test('a piece that comes while others are read is not hashed out of its turn', async () => {
+  const { content, file, positions } = emptyContent()
+  const hash = new ContentHash()
+  const blocked = Promise.withResolvers<void>()
+  hold(content, 0, 1)
+  content.onRead = async position => {
+    positions.push(position)
+    await blocked.promise
+  }
+  hash.advance(file)
+  hash.add(file, 0, bytes.subarray(0, PIECE))
+  hash.add(file, 2 * PIECE, bytes.subarray(2 * PIECE, 3 * PIECE))
+  hold(content, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+  blocked.resolve()
+  assert.equal(await hash.digest(file), DIGEST)
+  assert.deepEqual(positions, [0, 2 * PIECE])
+})
+
 test('content of another version is hashed from its first byte on, also where the other is being read', async () => {
   const other = emptyContent(patternBytes(3 * PIECE).reverse())
   hold(other.content, 0, 1)

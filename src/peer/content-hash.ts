@@ -7,8 +7,8 @@ import { endOfHeld } from './readable-stretch.ts'
 const BLOCK_BYTES = 1024 ** 2
 
 /**
- * The digest of a whole content, computed while its pieces come: whatever is held without a gap from the first byte on is read and hashed
- * in the background, so that little is left to do at the end. The file has just been written, so that reading it costs no more than then.
+ * The digest of a whole content, computed while its pieces come, so that little is left to do at the end: a piece that comes in its turn is
+ * hashed from memory; whatever else is held without a gap from the first byte on is read again, in the background.
  */
 export class ContentHash {
   #file: TaskFile | null = null
@@ -17,6 +17,15 @@ export class ContentHash {
   #block: Uint8Array | null = null
   #pass: Promise<void> | null = null
   #isStopped = false
+
+  /** Verified bytes on their way into the file, which have a part in the digest now if it is their turn. */
+  add(file: TaskFile, position: number, bytes: Uint8Array): void {
+    if (this.#isStopped || this.#pass !== null) return
+    this.#turnTo(file)
+    if (position !== this.#position) return
+    this.#hash.update(bytes)
+    this.#position += bytes.length
+  }
 
   /** There may be more to hash. Another file than before is hashed from its first byte on. */
   advance(file: TaskFile): void {
@@ -45,12 +54,15 @@ export class ContentHash {
     this.#block = null
   }
 
+  #turnTo(file: TaskFile): void {
+    if (file === this.#file) return
+    this.#file = file
+    this.#hash = createHash('sha256')
+    this.#position = 0
+  }
+
   #advance(file: TaskFile): Promise<void> {
-    if (file !== this.#file) {
-      this.#file = file
-      this.#hash = createHash('sha256')
-      this.#position = 0
-    }
+    this.#turnTo(file)
     this.#pass ??= this.#hashHeld(file).finally(() => {
       this.#pass = null
     })

@@ -302,6 +302,7 @@ export class DownloadRun {
       engine: this.#engine,
       request: this.request,
       knownDigests: this.#knownDigests,
+      hash: this.#hash,
       dispatch: event => this.#dispatch(event),
       file: () => this.file,
       layout: () => this.#machine.content.version!.layout,
@@ -393,8 +394,7 @@ export class DownloadRun {
   #result(digest: Digest | null): RunResult {
     const now = this.#engine.clock.now()
     const { taskId } = this.request
-    const times = { now, startedAt: this.#startedAt, bestRate: this.#meter.best(now) }
     const what = { taskId, node: this.#node, path: this.file!.path, digest }
-    return resultOf(this.#machine, what, times)
+    return resultOf(this.#machine, what, { now, startedAt: this.#startedAt, bestRate: this.#meter.best(now) })
   }
 }

@@ -6,6 +6,7 @@ import type { PieceDigests } from '../core/piece-digests.ts'
 import { type PieceLayout, pieceRange } from '../core/piece-layout.ts'
 import type { TaskFile } from '../store/task-file.ts'
 import type { DownloadEvent, SourceId } from '../transfer/events.ts'
+import type { ContentHash } from './content-hash.ts'
 import type { Engine, TaskRequest } from './engine.ts'
 
 /** What the fetcher needs of the run that it fetches for. */
@@ -14,6 +15,8 @@ export type PieceFetcherHost = {
   readonly request: TaskRequest
   /** Digests that the supernode has vouched for. */
   readonly knownDigests: PieceDigests
+  /** Of the whole content, where it is wanted. */
+  readonly hash: ContentHash | null
   dispatch(event: DownloadEvent): void
   file(): TaskFile | null
   /** As the supernode says it; the file may learn its length a moment later. */
@@ -121,7 +124,10 @@ export class PieceFetcher {
     if (!isVouchedFor(expected, got.digest)) {
       throw new DragonflyError('DIGEST_MISMATCH', `piece ${piece} is not what the supernode says it is`)
     }
-    await file.writePiece(piece, got.bytes, got.digest)
+    const stored = file.writePiece(piece, got.bytes, got.digest)
+    // Meanwhile, and from memory.
+    this.#host.hash?.add(file, piece * file.layout.pieceLength, got.bytes)
+    await stored
     this.#host.onPiece(piece, got.digest)
   }
 

@@ -59,6 +59,19 @@ test('who reads is told once that the whole is verified', () => {
   assert.deepEqual(ends, [0, 100, 100])
 })
 
+test('neither the first piece nor the end of the verification waits for company', () => {
+  const { clock, ends, hold, verify } = newFeed(0)
+  hold(0)
+  assert.deepEqual(ends, [0, 10])
+  clock.advance(1)
+  hold(1, 2, 3, 4, 5, 6, 7, 8, 9)
+  assert.deepEqual(ends, [0, 10])
+  verify()
+  assert.deepEqual(ends, [0, 10, 100])
+  clock.advance(50)
+  assert.deepEqual(ends, [0, 10, 100])
+})
+
 test('what comes in quick succession is told together, soon', () => {
   const { clock, ends, hold } = newFeed(0)
   clock.advance(50)

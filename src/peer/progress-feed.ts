@@ -26,7 +26,8 @@ export class ProgressFeed {
   #cancelTick = () => {}
   #cancelGrowth: (() => void) | null = null
   #told: Readable | null = null
-  #toldAt = Number.NEGATIVE_INFINITY
+  /** When it was last told that there is more. */
+  #grewAt = Number.NEGATIVE_INFINITY
   #isStopped = false
 
   constructor(options: FeedOptions) {
@@ -34,11 +35,12 @@ export class ProgressFeed {
     this.#tick()
   }
 
-  /** There may be more to read. */
+  /** There may be more to read. The first of it, and the end, for which somebody may be waiting, are told at once. */
   look(): void {
-    const { clock } = this.#options
-    if (this.#isStopped || this.#cancelGrowth || !this.#hasGrown) return
-    const waitMs = this.#toldAt + GROWTH_MS - clock.now()
+    const { clock, run } = this.#options
+    const { isWhole } = run()
+    if (this.#isStopped || (this.#cancelGrowth && !isWhole) || !this.#hasGrown) return
+    const waitMs = isWhole ? 0 : this.#grewAt + GROWTH_MS - clock.now()
     if (waitMs <= 0) return this.#tell()
     this.#cancelGrowth = clock.schedule(waitMs, () => {
       this.#cancelGrowth = null
@@ -51,9 +53,11 @@ export class ProgressFeed {
     const { run, readFrom, clock, send } = this.#options
     const progress = run().snapshot()
     if (readFrom === null) return send({ event: 'progress', progress })
+    this.#cancelGrowth?.()
+    this.#cancelGrowth = null
+    if (this.#hasGrown) this.#grewAt = clock.now()
     const readable = readableStretch(run(), readFrom)
     this.#told = readable
-    this.#toldAt = clock.now()
     send({ event: 'progress', progress, readable })
   }
 

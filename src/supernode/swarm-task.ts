@@ -80,7 +80,7 @@ export class SwarmTask {
       ...options,
       taskId,
       observer: this.#observer(),
-      isWanted: () => this.consumerCount > 0,
+      isWanted: () => this.#hasConsumers,
     })
   }
 
@@ -106,6 +106,11 @@ export class SwarmTask {
 
   get consumerCount(): number {
     return this.#swarm?.consumerCount ?? 0
+  }
+
+  /** Without counting them: it is asked in every tick, and by announces. */
+  get #hasConsumers(): boolean {
+    return this.#swarm?.consumers().next().done === false
   }
 
   /** Nobody waits to be let in, and no copy is being made. */
@@ -367,7 +372,7 @@ export class SwarmTask {
     if (this.#cancelTick) return
     this.#cancelTick = this.#options.engine.clock.schedule(TICK_MS, () => {
       this.#cancelTick = null
-      if (!this.#swarm || this.#swarm.consumerCount === 0) return
+      if (!this.#swarm || !this.#hasConsumers) return
       this.#swarm.tick(this.#now())
       this.#flushSoon()
       if (this.#ticks++ % STATUS_EVERY_TICKS === 0) {

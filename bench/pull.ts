@@ -177,6 +177,7 @@ function printPulls(client: string, runs: readonly Run[]): void {
 }
 
 async function printFirstBytes(host: Host, { own }: Image): Promise<void> {
+  await settle(directory, SMALL_LAYERS * SMALL_LAYER_BYTES)
   const withStart = await firstByteMs(host, 'small', own.config.digest)
   const times: number[] = []
   for (const { digest } of own.layers) times.push(await firstByteMs(host, 'small', digest))

@@ -337,7 +337,7 @@ export class SimSupernode {
       if (life !== this.#life) return
       this.#isTicking = false
       const swarm = this.#swarm
-      if (!swarm || swarm.consumerCount === 0) return
+      if (!swarm?.hasConsumers) return
       swarm.tick(this.clock.now())
       this.#flushSoon()
       if (this.#ticks++ % STATUS_EVERY_TICKS === 0) {

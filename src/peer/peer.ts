@@ -154,8 +154,8 @@ export class Peer {
   /**
    * Joins or starts the task's download. Whoever calls must release the run; when nobody waits for an unfinished one it stops, and what
    * it has verified is kept; where that is the whole, it comes to its end. Only who shows the same to the origin joins: others wait for their
-   * turn, and are then let in or refused for what they show themselves. Whoever joins takes part in a run as the first has asked for it, whichever nodes, managers, pattern and proxies
-   * those are; where it fails, it is begun anew for the next in the ways that they want.
+   * turn, and are then let in or refused for what they show themselves. Whoever joins takes part in a run as the first has asked for it,
+   * whichever nodes, managers, pattern and proxies those are; where it fails, it is begun anew for the next in the ways that they want.
    * @param onChange for who reads meanwhile: something has happened that may have brought more to read
    * @throws DragonflyError USAGE; PEER_FINISHING; CANCELLED while the peer stops
    */

@@ -126,7 +126,7 @@ export class PieceFetcher {
     }
     const stored = file.writePiece(piece, got.bytes, got.digest)
     // Meanwhile, and from memory.
-    this.#host.hash?.add(file, piece * file.layout.pieceLength, got.bytes)
+    this.#host.hash?.add(file, pieceRange(file.layout, piece).start, got.bytes)
     await stored
     this.#host.onPiece(piece, got.digest)
   }

@@ -39,7 +39,7 @@ export class ProgressFeed {
   look(): void {
     const { clock, run } = this.#options
     const { isWhole } = run()
-    if (this.#isStopped || (this.#cancelGrowth && !isWhole) || !this.#hasGrown) return
+    if (this.#isStopped || (this.#cancelGrowth && !isWhole) || !this.#isNews(this.#readable)) return
     const waitMs = isWhole ? 0 : this.#grewAt + GROWTH_MS - clock.now()
     if (waitMs <= 0) return this.#tell()
     this.#cancelGrowth = clock.schedule(waitMs, () => {
@@ -55,8 +55,8 @@ export class ProgressFeed {
     if (readFrom === null) return send({ event: 'progress', progress })
     this.#cancelGrowth?.()
     this.#cancelGrowth = null
-    if (this.#hasGrown) this.#grewAt = clock.now()
-    const readable = readableStretch(run(), readFrom)
+    const readable = this.#readable
+    if (this.#isNews(readable)) this.#grewAt = clock.now()
     this.#told = readable
     send({ event: 'progress', progress, readable })
   }
@@ -67,11 +67,14 @@ export class ProgressFeed {
     this.#cancelGrowth?.()
   }
 
-  get #hasGrown(): boolean {
+  get #readable(): Readable | null {
     const { run, readFrom } = this.#options
-    const readable = readFrom === null ? null : readableStretch(run(), readFrom)
+    return readFrom === null ? null : readableStretch(run(), readFrom)
+  }
+
+  #isNews(readable: Readable | null): boolean {
     if (readable === null) return false
-    const told = this.#told ?? { endByte: readFrom!, isWhole: false }
+    const told = this.#told ?? { endByte: this.#options.readFrom!, isWhole: false }
     return readable.endByte > told.endByte || (readable.isWhole && !told.isWhole)
   }
 

@@ -80,7 +80,7 @@ export class SwarmTask {
       ...options,
       taskId,
       observer: this.#observer(),
-      isWanted: () => this.#hasConsumers,
+      isWanted: () => this.#swarm?.hasConsumers ?? false,
     })
   }
 
@@ -105,12 +105,7 @@ export class SwarmTask {
   }
 
   get consumerCount(): number {
-    return this.#swarm?.consumerCount ?? 0
-  }
-
-  /** Without counting them: it is asked in every tick, and by announces. */
-  get #hasConsumers(): boolean {
-    return this.#swarm?.consumers().next().done === false
+    return this.#swarm ? [...this.#swarm.consumers()].length : 0
   }
 
   /** Nobody waits to be let in, and no copy is being made. */
@@ -372,7 +367,7 @@ export class SwarmTask {
     if (this.#cancelTick) return
     this.#cancelTick = this.#options.engine.clock.schedule(TICK_MS, () => {
       this.#cancelTick = null
-      if (!this.#swarm || !this.#hasConsumers) return
+      if (!this.#swarm?.hasConsumers) return
       this.#swarm.tick(this.#now())
       this.#flushSoon()
       if (this.#ticks++ % STATUS_EVERY_TICKS === 0) {

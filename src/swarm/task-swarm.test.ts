@@ -56,7 +56,7 @@ describe('who gets what from whom', () => {
   test('a member without anything to do keeps nobody waiting, an empty task has no consumers', () => {
     const { swarm } = newSwarm(0)
     swarm.join(1, [], 0)
-    assert.equal(swarm.consumerCount, 0)
+    assert.equal(swarm.hasConsumers, false)
     assert.equal(swarm.memberCount, 1)
   })
 })
@@ -245,9 +245,9 @@ describe('members that come and go', () => {
       assert.equal(assignment.piece, piece)
       swarm.report(1, reportOf({ done: [assignment] }), piece)
     }
-    assert.equal(swarm.consumerCount, 1)
+    assert.equal(swarm.hasConsumers, true)
     swarm.seal(200)
-    assert.equal(swarm.consumerCount, 0)
+    assert.equal(swarm.hasConsumers, false)
   })
 })
 

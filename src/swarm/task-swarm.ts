@@ -122,8 +122,8 @@ export class TaskSwarm {
     for (const member of this.#members.values()) if (!this.#isSatisfied(member)) yield member.host
   }
 
-  get consumerCount(): number {
-    return this.consumers().reduce(count => count + 1, 0)
+  get hasConsumers(): boolean {
+    return !this.consumers().next().done
   }
 
   /** Ends the swarm: every slot is free again. */

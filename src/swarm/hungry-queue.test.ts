@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fc } from '../../test/support/properties.ts'
-import { HungryQueue } from './hungry-queue.ts'
+import { HungryQueue, type Place } from './hungry-queue.ts'
 import { newMember } from './member.ts'
 
 test('who waits longest is taken first, who waits already keeps its place, who has gone is passed over, the line turns', () => {
@@ -16,14 +16,16 @@ test('who waits longest is taken first, who waits already keeps its place, who h
   fc.assert(
     fc.property(fc.array(fc.tuple(verb, fc.nat(7)), { maxLength: 400 }), steps => {
       const queue = new HungryQueue()
+      const places: (Place | null)[] = members.map(() => null)
       const model: number[] = []
       for (const [does, host] of steps) {
         const at = model.indexOf(host)
         if (does === 'add') {
-          queue.add(members[host])
+          places[host] = queue.add(members[host], places[host])
           if (at < 0) model.push(host)
         } else if (does === 'delete') {
-          queue.delete(members[host])
+          if (places[host]) queue.delete(places[host])
+          places[host] = null
           if (at >= 0) model.splice(at, 1)
         } else if (does === 'rotate') {
           queue.rotate(host)

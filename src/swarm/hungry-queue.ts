@@ -1,14 +1,13 @@
 import type { Member } from './member.ts'
 
-type Place = { readonly member: Member; isTaken: boolean }
+/** Where a member stands in a queue. It does not while the place is taken: by whoever looks at it, or because it has gone. */
+export type Place = { readonly member: Member; readonly queue: HungryQueue; isTaken: boolean }
 
 /**
- * Consumers that wait for a source, longest waiting first. Each call costs the same however many wait. Who was looked at in vain comes back
- * at once, and thousands do so in turn; therefore its place is kept for it, and taking it out and putting it back looks it up once.
+ * Consumers that wait for a source, longest waiting first. Each call costs the same however many wait. Members know their places, so that
+ * nobody is searched for; who was looked at in vain comes back at once, thousands do so in turn, and gets the same place again.
  */
 export class HungryQueue {
-  /** The place of each that waits, or has waited since it was last deleted. */
-  readonly #placeOf = new Map<Member, Place>()
   /** Places of members that were deleted meanwhile stay until they come to the front. */
   #places: Place[] = []
   #front = 0
@@ -18,23 +17,25 @@ export class HungryQueue {
     return this.#size
   }
 
-  /** Who waits already keeps its place. */
-  add(member: Member): void {
-    let place = this.#placeOf.get(member)
-    if (place && !place.isTaken) return
-    if (!place) {
-      place = { member, isTaken: false }
-      this.#placeOf.set(member, place)
+  /**
+   * Who waits already keeps its place.
+   * @param before where the member stands or stood, in this queue or in another, which it leaves for this one
+   */
+  add(member: Member, before: Place | null): Place {
+    let place = before
+    if (place?.queue !== this) {
+      place?.queue.delete(place)
+      place = { member, queue: this, isTaken: true }
     }
+    if (!place.isTaken) return place
     place.isTaken = false
     this.#places.push(place)
     this.#size++
+    return place
   }
 
-  delete(member: Member): void {
-    const place = this.#placeOf.get(member)
-    if (!place) return
-    this.#placeOf.delete(member)
+  /** The place cannot be used again. */
+  delete(place: Place): void {
     if (!place.isTaken) this.#size--
     place.isTaken = true
   }

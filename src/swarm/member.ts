@@ -1,5 +1,8 @@
 import { Bitmap } from '../core/bitmap.ts'
+import { SmallSet } from '../core/small-set.ts'
 import type { HostId, Shares } from './hosts.ts'
+import type { Place } from './hungry-queue.ts'
+import type { Troubles } from './troubles.ts'
 
 /** An assignment that has not ended. */
 export type Outstanding = {
@@ -14,8 +17,6 @@ export type Outstanding = {
   /** How long it occupies a slot of the source at most; infinite once it does not any more. */
   slotUntil: number
 }
-
-type Avoided = { readonly until: number; readonly failures: number }
 
 /** One host in one task's swarm, as consumer and as source. */
 export type Member = {
@@ -32,17 +33,11 @@ export type Member = {
   readonly covered: Bitmap
   readonly outstanding: Outstanding[]
   /** Pieces on their way that are late and may be asked of a second source. */
-  readonly slow: Set<number>
+  readonly slow: SmallSet
   /** Late pieces that have been asked of a second source. */
-  readonly hedged: Set<number>
-  /** Sources that failed this member: how often in a row, and the time until which it does not ask them. */
-  readonly avoided: Map<HostId, Avoided>
-  /** How many pieces it has said that a source does not hold. */
-  readonly denials: Map<HostId, number>
-  /** Members that received wrong bytes from this one. */
-  readonly accusers: Set<HostId>
-  /** Sources that this member has accused. */
-  readonly accused: Set<HostId>
+  readonly hedged: SmallSet
+  /** Null as long as it has none. */
+  troubles: Troubles | null
   /** Right pieces that others say they had from it, and that it says it had from others. */
   servedCount: number
   receivedCount: number
@@ -50,6 +45,9 @@ export type Member = {
   firstHeld: number
   /** Since when nothing was found for it; infinite while there is something. */
   hungrySince: number
+  /** Among all who wait, and among the fast ones of them; null before it has waited and after it was taken out of the line. */
+  place: Place | null
+  fastPlace: Place | null
 }
 
 /** Of content that is read while it comes: so many missing pieces, from this one on, are needed first; 0 ahead where nobody reads. */
@@ -78,40 +76,21 @@ export function newMember(
     held: new Bitmap(size),
     covered: new Bitmap(size),
     outstanding: [],
-    slow: new Set(),
-    hedged: new Set(),
-    avoided: before?.avoided ?? new Map(),
-    denials: before?.denials ?? new Map(),
-    accusers: before?.accusers ?? new Set(),
-    accused: before?.accused ?? new Set(),
+    slow: new SmallSet(),
+    hedged: new SmallSet(),
+    troubles: before?.troubles ?? null,
     servedCount: before?.servedCount ?? 0,
     receivedCount: before?.receivedCount ?? 0,
     firstHeld: -1,
     hungrySince: Number.POSITIVE_INFINITY,
+    place: null,
+    fastPlace: null,
   }
 }
 
 /** Whether others may be sent to it. */
 export function isSource(member: Member): boolean {
   return member.held.count > 0 && !member.isSeedOnly
-}
-
-export function avoids(member: Member, source: HostId, now: number): boolean {
-  const avoided = member.avoided.get(source)
-  return avoided !== undefined && now < avoided.until
-}
-
-/** Each failure after the pause for the last one doubles the pause, up to `mostMs`; failures during it count as one. */
-export function avoid(
-  member: Member,
-  source: HostId,
-  pause: { now: number; leastMs: number; mostMs: number },
-): void {
-  const { now, leastMs, mostMs } = pause
-  const { until, failures } = member.avoided.get(source) ?? { until: Number.NEGATIVE_INFINITY, failures: 0 }
-  const isNew = now >= until
-  const pauseMs = Math.min(leastMs * 2 ** (isNew ? failures : 0), mostMs)
-  member.avoided.set(source, { until: Math.max(until, now + pauseMs), failures: failures + (isNew ? 1 : 0) })
 }
 
 /** Whether something that it asked of the source is late. */
@@ -150,29 +129,3 @@ export function onTimeLoad(member: Member): number {
   }
   return load
 }
-
-/**
- * Several members independently received wrong bytes from it, and it has served too few right pieces for that to be the network's fault:
- * not a source any more.
- */
-export function isIsolated(member: Member): boolean {
-  return member.accusers.size >= Math.max(2, member.servedCount / FORGIVEN_PER_LIE)
-}
-
-/** It accuses many for what it received: what it says about one more does not count against that one. */
-export function isUnreliableWitness(member: Member): boolean {
-  return accusesAtLeast(member, 3)
-}
-
-/** It accuses everybody: its own memory, disk or intentions are bad, and only the seed is asked to serve it. */
-export function isUnreliableConsumer(member: Member): boolean {
-  return accusesAtLeast(member, 8)
-}
-
-function accusesAtLeast(member: Member, least: number): boolean {
-  return member.accused.size >= Math.max(least, member.receivedCount / BELIEVED_PER_ACCUSATION)
-}
-
-/** Right pieces for which one wrong one is bad luck of the source, or of the consumer. */
-const FORGIVEN_PER_LIE = 16
-const BELIEVED_PER_ACCUSATION = 8

@@ -1,8 +1,9 @@
 import type { HostId, Hosts } from './hosts.ts'
 import { OUTSTANDING_MAX, WINDOW_MAX } from './limits.ts'
-import { avoids, awaitedFrom, isLateFrom, isUnreliableConsumer, type Member, onTimeLoad } from './member.ts'
+import { awaitedFrom, isLateFrom, type Member, onTimeLoad } from './member.ts'
 import type { PieceTable } from './piece-table.ts'
 import type { Pipeline } from './pipeline.ts'
+import { avoids, isUnreliableConsumer } from './troubles.ts'
 import type { WaitingLine } from './waiting-line.ts'
 
 type QuotaOptions = {

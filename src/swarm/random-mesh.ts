@@ -1,6 +1,7 @@
 import { pickIndex } from '../core/random.ts'
-import { isIsolated, type Member } from './member.ts'
+import type { Member } from './member.ts'
 import type { Choice, Policy, SwarmView } from './policy.ts'
+import { isIsolated } from './troubles.ts'
 
 /**
  * For comparison: what a swarm does without a mind, as BitTorrent clients do. Each member knows a few others at random, asks one of them

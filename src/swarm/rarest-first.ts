@@ -1,8 +1,9 @@
 import type { Bitmap } from '../core/bitmap.ts'
 import { pickIndex } from '../core/random.ts'
-import { isIsolated, isUnreliableConsumer, type Member, onTimeLoad } from './member.ts'
+import { type Member, onTimeLoad } from './member.ts'
 import type { Candidates, PieceSpan, PieceTable } from './piece-table.ts'
 import type { Choice, Policy, SwarmView } from './policy.ts'
+import { isIsolated, isUnreliableConsumer } from './troubles.ts'
 
 /**
  * The policy that ships. The seed gives away what nobody has; everything else comes from peers as far as they can serve it. Among a few

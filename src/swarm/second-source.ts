@@ -1,6 +1,7 @@
 import type { HostId } from './hosts.ts'
-import { isIsolated, isUnreliableConsumer, type Member } from './member.ts'
+import type { Member } from './member.ts'
 import type { Choice, SwarmView } from './policy.ts'
+import { isIsolated, isUnreliableConsumer } from './troubles.ts'
 
 /** Sources looked at per zone. */
 const SAMPLE = 8

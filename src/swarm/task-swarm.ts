@@ -4,12 +4,9 @@ import { removeAt } from '../core/remove-from.ts'
 import { isAccusation, isDenial, pauseAfter } from './avoidance.ts'
 import type { HostId, Hosts } from './hosts.ts'
 import {
-  avoid,
-  avoids,
   isAwaiting,
   isLateOf,
   isSource,
-  isUnreliableWitness,
   type Member,
   markLate,
   newMember,
@@ -26,6 +23,7 @@ import { rarestFirst } from './rarest-first.ts'
 import { pickSecond } from './second-source.ts'
 import { SlotTime } from './slot-time.ts'
 import { SourceIndex } from './source-index.ts'
+import { accuse, avoid, countDenial, denialsOf, forgive } from './troubles.ts'
 import { WaitingLine } from './waiting-line.ts'
 
 /**
@@ -177,7 +175,7 @@ export class TaskSwarm {
     if (report.reader) member.reader = report.reader
     for (const { piece, source, elapsedMs } of report.done) {
       if (this.#settle(member, piece, source)) this.#acknowledge(member, source, elapsedMs)
-      if (!avoids(member, source, now)) member.avoided.delete(source)
+      forgive(member, source, now)
       if (this.#pieces.has(piece)) this.#hold(member, piece)
     }
     for (const piece of report.fromOrigin) if (this.#pieces.has(piece)) this.#hold(member, piece)
@@ -261,19 +259,16 @@ export class TaskSwarm {
     if (!this.#settle(member, piece, source)) return
     const sourceMember = this.#members.get(source)
     if (isAccusation(code)) {
-      if (!isUnreliableWitness(member)) sourceMember?.accusers.add(member.host)
-      member.accused.add(source)
+      accuse(member, { host: source, member: sourceMember })
     } else if (isDenial(code) && sourceMember) {
-      const denials = (member.denials.get(source) ?? 0) + 1
-      member.denials.set(source, denials)
-      if (denials <= DENIALS_MAX) this.#unhold(sourceMember, piece)
+      if (countDenial(member, source) <= DENIALS_MAX) this.#unhold(sourceMember, piece)
     }
     this.#avoid(member, source, { code, now })
   }
 
   /** A consumer does not ask a source that failed it, for a while that grows if it goes on failing. */
   #avoid(member: Member, source: HostId, { code, now }: { code: ErrorCode; now: number }): void {
-    const isDenier = (member.denials.get(source) ?? 0) >= DENIALS_MAX
+    const isDenier = denialsOf(member, source) >= DENIALS_MAX
     avoid(member, source, { now, ...pauseAfter(code, { isSeed: source === this.#seed, isDenier }) })
   }
 

@@ -1,6 +1,7 @@
 import { pickIndex } from '../core/random.ts'
-import { isIsolated, type Member } from './member.ts'
+import type { Member } from './member.ts'
 import type { Choice, Policy, SwarmView } from './policy.ts'
+import { isIsolated } from './troubles.ts'
 
 /**
  * For comparison: the rule of Dragonfly 1.x. Pieces with the fewest holders first, ties by the distance to the mean of those on their way,

@@ -19,12 +19,10 @@ export class WaitingLine {
 
   /** Puts the member in line, where it stands already if it does. @param since when it was last looked at in vain; infinite for never */
   add(member: Member, since: number): void {
-    if (this.#isFast(member)) this.#fast.add(member)
-    else this.#fast.delete(member)
-    const isStarving = onTimeLoad(member) === 0
-    const [queue, other] = isStarving ? [this.#starving, this.#hungry] : [this.#hungry, this.#starving]
-    other.delete(member)
-    queue.add(member)
+    if (this.#isFast(member)) member.fastPlace = this.#fast.add(member, member.fastPlace)
+    else leaveFast(member)
+    const queue = onTimeLoad(member) === 0 ? this.#starving : this.#hungry
+    member.place = queue.add(member, member.place)
     member.hungrySince = since === Number.POSITIVE_INFINITY ? since : Math.min(member.hungrySince, since)
   }
 
@@ -34,9 +32,9 @@ export class WaitingLine {
   }
 
   delete(member: Member): void {
-    this.#starving.delete(member)
-    this.#hungry.delete(member)
-    this.#fast.delete(member)
+    member.place?.queue.delete(member.place)
+    member.place = null
+    leaveFast(member)
     member.hungrySince = Number.POSITIVE_INFINITY
   }
 
@@ -70,9 +68,14 @@ export class WaitingLine {
         }
         const member = queue.takeFirst()
         if (!member) break
-        this.#fast.delete(member)
+        leaveFast(member)
         if (!serve(member)) inVain++
       }
     }
   }
+}
+
+function leaveFast(member: Member): void {
+  member.fastPlace?.queue.delete(member.fastPlace)
+  member.fastPlace = null
 }

@@ -99,7 +99,6 @@ async function main({ push, ownAddress }: Registry, { start }: Hosts): Promise<v
     for (let round = 0; round < rounds; round++) {
       const host = await start()
       const [layer] = earlier.own.layers
-      // Starts its peer.
       await firstByteMs(host, 'earlier', values.fresh ? earlier.own.config.digest : layer.digest)
       const servedBefore = await fromSwarm(host)
       const mirrors = { direct: ownAddress, through: host.mirror, atLeast: least.address }
@@ -187,7 +186,7 @@ function printPulls(client: string, runs: readonly Run[]): void {
 
 async function printFirstBytes(host: Host, { own }: Image): Promise<void> {
   await settle(directory, SMALL_LAYERS * SMALL_LAYER_BYTES)
-  const withStart = await firstByteMs(host, 'small', own.config.digest)
+  const first = await firstByteMs(host, 'small', own.config.digest)
   const times: number[] = []
   for (const { digest } of own.layers) times.push(await firstByteMs(host, 'small', digest))
   const median = quantile(times, 0.5)
@@ -195,6 +194,6 @@ async function printFirstBytes(host: Host, { own }: Image): Promise<void> {
   console.log(
     `\nfirst byte of a layer that the swarm holds, at a host that does not: median ${median.toFixed(0)} ms of ` +
       `${times.length}, at most ${Math.max(...times).toFixed(0)} ms, ≤ ${FIRST_BYTE_TARGET_MS} ${verdict}; ` +
-      `${withStart.toFixed(0)} ms where the resident peer must start first`,
+      `${first.toFixed(0)} ms for the very first layer of that host`,
   )
 }

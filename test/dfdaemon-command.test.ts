@@ -4,9 +4,10 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import os from 'node:os'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { parse as parseYaml } from 'yaml'
 import { SETTING_KEYS } from '../src/cli/dfdaemon-settings.ts'
-import { runCli, startCli } from './support/cli-run.ts'
+import { residentStatus, runCli, startCli, stopResident } from './support/cli-run.ts'
 import { withTakenPort } from './support/taken-port.ts'
 
 const ROOT = path.join(import.meta.dirname, '..')
@@ -38,6 +39,7 @@ describe('the dfdaemon command', () => {
   async function whileRunning(
     flags: readonly string[],
     action: (url: string, home: string, said: string) => Promise<void>,
+    after = stopResident,
   ): Promise<void> {
     const home = await newDirectory('home')
     const usual = ['--port', '0', '--workHome', home]
@@ -51,6 +53,7 @@ describe('the dfdaemon command', () => {
       running.child.kill('SIGTERM')
     }
     const { status, stderr } = await running.ended
+    await after(home)
     assert.deepEqual([status, stderr], [0, ''])
   }
 
@@ -122,6 +125,20 @@ describe('the dfdaemon command', () => {
         [['maxprocs', 'localrepo']],
       )
     }))
+
+  it('starts its resident peer, which stays as long as it does', async () => {
+    const file = await fileOf('dfdaemon.yml', 'dfget_flags: [--alivetime, 200ms]\n')
+    const stays = async (_: string, home: string) => {
+      while ((await residentStatus(home))?.attendants !== 1) await delay(10)
+      // Five times as long as it would otherwise.
+      await delay(1_000)
+      const log = await readFile(path.join(home, 'logs', 'dfclient.log'), 'utf8')
+      assert.doesNotMatch(log, /"reason":"idle"/)
+    }
+    await whileRunning(['--config', file], stays, async home => {
+      while ((await residentStatus(home)) !== null) await delay(10)
+    })
+  })
 
   it('tells of itself at the paths of 1.x, without secrets', async () => {
     const password = await fileOf('password', 'hush-password\n')

@@ -5,6 +5,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http'
 import os from 'node:os'
 import path from 'node:path'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { keptLog } from '../../test/support/kept-log.ts'
 import { createSelfSigned } from '../../test/support/self-signed.ts'
 import type { ContentFetcher, ContentOrder } from '../dfdaemon/options.ts'
@@ -13,6 +14,7 @@ import { openHome } from '../peer/home.ts'
 import type { DownloadRequest, LocalEvent } from '../wire/local.ts'
 import { residentFetcher } from './dfdaemon-fetcher.ts'
 import { type DfdaemonSettings, defaultSettings } from './dfdaemon-settings.ts'
+import type { PeerAttendance } from './peer-attendance.ts'
 
 const ORDER: ContentOrder = {
   url: 'http://127.0.0.1:5000/v2/lib/nginx/blobs/sha256:aa?X-Amz-Signature=s',
@@ -39,6 +41,8 @@ describe('what dfdaemon asks of the resident peer', () => {
   let workHome: string
   let peer: Server
   let asked: DownloadRequest[]
+  const attendants: ServerResponse[] = []
+  const attendances: PeerAttendance[] = []
   let answer: (response: ServerResponse) => void
   before(async () => {
     workHome = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-fetcher-'))
@@ -46,7 +50,13 @@ describe('what dfdaemon asks of the resident peer', () => {
   after(() => rm(workHome, { recursive: true }))
   beforeEach(async () => {
     asked = []
+    attendants.length = 0
     peer = createServer(async (request, response) => {
+      if (request.url === '/attendance') {
+        response.flushHeaders()
+        attendants.push(response)
+        return
+      }
       assert.deepEqual([request.method, request.url], ['POST', '/downloads'])
       asked.push(JSON.parse(Buffer.concat(await request.toArray()).toString()))
       answer(response)
@@ -55,6 +65,7 @@ describe('what dfdaemon asks of the resident peer', () => {
     await once(peer, 'listening')
   })
   afterEach(async () => {
+    for (const attendance of attendances.splice(0)) await attendance.stop()
     peer.closeAllConnections()
     peer.close()
     await once(peer, 'close')
@@ -66,8 +77,13 @@ describe('what dfdaemon asks of the resident peer', () => {
     ...said,
     dfget_flags: ['--config=', ...(said.dfget_flags ?? [])],
   })
-  const fetcherOf = (said?: DfdaemonSettings, log: Log = silentLog): Promise<ContentFetcher> =>
-    residentFetcher(settings(said), { environment: {}, dfget: '/nowhere/dfget', log })
+  const opened = async (said?: DfdaemonSettings, log: Log = silentLog) => {
+    const own = await residentFetcher(settings(said), { environment: {}, dfget: '/nowhere/dfget', log })
+    attendances.push(own.attendance)
+    return own
+  }
+  const fetcherOf = async (...said: Parameters<typeof opened>): Promise<ContentFetcher> =>
+    (await opened(...said)).fetcher
   const untilAbort = new AbortController().signal
 
   it('is the order, with what dfget would say of its own', async () => {
@@ -103,6 +119,28 @@ describe('what dfdaemon asks of the resident peer', () => {
     await eventsOf(fetcher.fetch(ORDER, untilAbort))
     const [{ localLimit, nodes, managers }] = asked
     assert.deepEqual([localLimit, nodes, managers], [null, [], ['http://10.0.0.9:8080']])
+  })
+
+  it('goes with its attendance: one at a time, a new one with the next order where it broke off, none after the end', async () => {
+    answer = response => response.end(line(complete))
+    const { fetcher, attendance } = await opened()
+    const order = () => eventsOf(fetcher.fetch(ORDER, untilAbort))
+    const untilAttended = async (times: number) => {
+      while (attendants.length < times) await setImmediate()
+    }
+    attendance.renew()
+    await untilAttended(1)
+    await order()
+    attendants[0].destroy()
+    // Whether it has been noticed can only be seen by asking for more.
+    while (attendants.length < 2) await order()
+    const isClosed = once(attendants[1], 'close')
+    await attendance.stop()
+    await isClosed
+    await order()
+    attendance.renew()
+    await order()
+    assert.equal(attendants.length, 2)
   })
 
   it('is heard as it comes, and kept open after the last word until the reader is done', async () => {

@@ -12,6 +12,7 @@ import { ROWS, type SettingName } from './dfget-settings.ts'
 import { STDOUT } from './download-target.ts'
 import { withoutValues } from './flags.ts'
 import { eventsOf } from './peer-answer.ts'
+import { PeerAttendance } from './peer-attendance.ts'
 import { askStartedPeer } from './peer-process.ts'
 
 /**
@@ -35,8 +36,8 @@ const WITHOUT_EFFECT: readonly SettingName[] = [
 ]
 
 /**
- * Fetches through the account's resident peer, which is started where there is none. The peer and each download are told what dfget would
- * tell them, were it called with the flags of dfdaemon's settings.
+ * Fetches through the account's resident peer, which is started where there is none, and attended from then on. The peer and each download
+ * are told what dfget would tell them, were it called with the flags of dfdaemon's settings.
  * @param surroundings.dfget the file of the command, which the peer is started with
  * @throws DragonflyError CONFIG_INVALID, HOME_UNUSABLE
  */
@@ -47,7 +48,7 @@ export async function residentFetcher(
     dfget,
     log,
   }: { readonly environment: NodeJS.ProcessEnv; readonly dfget: string; readonly log: Log },
-): Promise<ContentFetcher> {
+): Promise<{ readonly fetcher: ContentFetcher; readonly attendance: PeerAttendance }> {
   const unused = namesOf(flagsOf(parsed(settings.dfget_flags ?? []))).filter(name =>
     WITHOUT_EFFECT.includes(name),
   )
@@ -57,7 +58,8 @@ export async function residentFetcher(
   }
   const effective = await effectiveSettings(settings, environment)
   const plan = await compilePlan(effective, new AbortController().signal, dfget)
-  return {
+  const attendance = new PeerAttendance(plan.home, plan.peerStart, log)
+  const fetcher: ContentFetcher = {
     async *fetch(order, signal) {
       const { request } = plan.commandFor(order.url, STDOUT)
       // What is in the account's .netrc is not the client's.
@@ -71,6 +73,7 @@ export async function residentFetcher(
         signal,
       }
       const answer = await askStartedPeer(plan.home, plan.peerStart, ask)
+      attendance.renew()
       try {
         const result = yield* eventsOf(answer)
         yield { event: 'complete', result }
@@ -81,6 +84,7 @@ export async function residentFetcher(
       }
     },
   }
+  return { fetcher, attendance }
 }
 
 /** The flags of dfget that dfdaemon 1.x gives to each call, and those of our own. */

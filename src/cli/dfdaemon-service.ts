@@ -28,7 +28,12 @@ type RunningDfdaemon = {
   stop(): Promise<void>
 }
 
-type OpenFetcher = { readonly fetcher: ContentFetcher; close(): void }
+type OpenFetcher = {
+  readonly fetcher: ContentFetcher
+  /** Now that there may be something to fetch. */
+  start(): void
+  stop(): void | Promise<void>
+}
 
 /** @throws DragonflyError CONFIG_INVALID, HOME_UNUSABLE, ADDRESS_IN_USE, DISK_ERROR, PEER_NOT_STARTED */
 export async function startDfdaemon(
@@ -39,7 +44,7 @@ export async function startDfdaemon(
   const log = await openLogOf(settings)
   const unused = withoutEffect(settings)
   if (unused.length > 0) log.warn({ settings: unused }, 'settings without effect')
-  const { fetcher, close } = await openFetcher(settings, { ...surroundings, log })
+  const { fetcher, ...fetching } = await openFetcher(settings, { ...surroundings, log })
   try {
     const options = await compileDfdaemonOptions(settings, { ...surroundings, fetcher, log })
     const dfdaemon = await Dfdaemon.start(options)
@@ -47,12 +52,13 @@ export async function startDfdaemon(
     const stop = async () => {
       log.info({}, 'dfdaemon stops')
       await dfdaemon.stop()
-      close()
+      await fetching.stop()
     }
+    fetching.start()
     const address = formatHostPort({ host: options.host, port: dfdaemon.port })
     return { url: `${options.tls === null ? 'http' : 'https'}://${address}`, stop }
   } catch (thrown) {
-    close()
+    await fetching.stop()
     throw thrown
   }
 }
@@ -69,16 +75,22 @@ async function openFetcher(
 ): Promise<OpenFetcher> {
   const { dfpath, staragent, workHome, localrepo } = settings
   const program = dfpath ? path.resolve(dfpath) : staragent ? await findStaragentDfget() : null
-  if (program === null) return { fetcher: await residentFetcher(settings, surroundings), close() {} }
+  if (program === null) {
+    const { fetcher, attendance } = await residentFetcher(settings, surroundings)
+    // So that the first layer need not wait for the peer.
+    return { fetcher, start: () => attendance.renew(), stop: () => attendance.stop() }
+  }
   const { log } = surroundings
   const directory = localrepo || path.join(workHome!, 'dfdaemon', 'data')
   const external = { program, flags: dfgetFlags(settings, twice(settings.supernodes ?? [])), directory }
   log.info({ program, directory }, 'a program of its own fetches')
-  const opened = await openExternalDfget({ ...external, clock: systemClock, log }).catch(thrown => {
-    const { code, message } = toDragonflyError(thrown)
-    throw code === 'DISK_ERROR' ? new RefusedSetting(16, `localrepo: ${message}`) : thrown
-  })
-  return { fetcher: opened.fetcher, close: opened.stop }
+  const { fetcher, stop } = await openExternalDfget({ ...external, clock: systemClock, log }).catch(
+    thrown => {
+      const { code, message } = toDragonflyError(thrown)
+      throw code === 'DISK_ERROR' ? new RefusedSetting(16, `localrepo: ${message}`) : thrown
+    },
+  )
+  return { fetcher, start() {}, stop }
 }
 
 /** In an order that differs from host to host, and each node once more at the end, since dfget 1.x tries each but once. */

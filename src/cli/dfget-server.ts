@@ -61,6 +61,7 @@ function stopWhenIdle(peer: Peer, aliveMs: number, stop: (reason: string) => voi
     const status = peer.status()
     const isBusy =
       status.commands > 0 ||
+      status.attendants > 0 ||
       status.sentBytes !== sentBytes ||
       status.tasks.some(task => task.phase !== 'complete')
     if (isBusy) busyAt = systemClock.now()

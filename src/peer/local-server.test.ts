@@ -189,6 +189,20 @@ describe('the socket between the commands and their peer', () => {
     assert.equal(stops, 1)
   })
 
+  it('counts who attends the peer, until they go', async () => {
+    const answers = [await ask('GET', '/attendance'), await ask('GET', '/attendance')]
+    const attendantsAre = async (count: number) => {
+      while (peer.status().attendants !== count) await new Promise(setImmediate)
+    }
+    await attendantsAre(2)
+    for (const [at, answer] of answers.entries()) {
+      assert.equal(answer.statusCode, 200)
+      answer.destroy()
+      await attendantsAre(1 - at)
+    }
+    assert.equal(peer.status().commands, 0)
+  })
+
   it('closes although commands are waiting', async () => {
     file.set({ headFault: 'silent' })
     const answer = await ask('POST', '/downloads', wanted())

@@ -82,6 +82,7 @@ export async function startLocalServer(options: {
       log.info({ ...peer.limits.status() }, 'limits changed')
       return sendJson(response, 200, peer.limits.status())
     }
+    if (request.method === 'GET' && request.url === '/attendance') return attend(peer, response)
     if (request.method === 'POST' && request.url === '/finish') return finish(options, response)
     if (request.method === 'POST' && request.url === '/stop') {
       response.once('close', onStop)
@@ -89,7 +90,8 @@ export async function startLocalServer(options: {
     }
     sendJson(response, 404, {
       code: 'USAGE',
-      message: 'there are POST /downloads, GET /status, POST /limits, POST /finish and POST /stop',
+      message:
+        'there are POST /downloads, GET /status, POST /limits, GET /attendance, POST /finish and POST /stop',
     })
   }
   await unlink(socketPath).catch(() => {})
@@ -99,6 +101,13 @@ export async function startLocalServer(options: {
     server.closeAllConnections()
     await new Promise(resolve => server.close(resolve))
   }
+}
+
+/** For as long as the connection lasts. */
+function attend(peer: Peer, response: ServerResponse): void {
+  response.once('close', peer.attend())
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+  response.flushHeaders()
 }
 
 /** The answer ends with the peer, so that whoever asked knows when the home is free. */

@@ -84,6 +84,8 @@ export class Peer {
   #sentBytes = 0
   /** Who has asked for a download and not released it. */
   #commands = 0
+  /** Who wants it to stay though it has nothing to do. */
+  #attendants = 0
   #isStopping = false
   #isFinishing = false
   readonly #finished = Promise.withResolvers<void>()
@@ -145,6 +147,7 @@ export class Peer {
       uploadPort: this.uploadPort,
       sentBytes: this.#sentBytes,
       commands: this.#commands,
+      attendants: this.#attendants,
       isFinishing: this.#isFinishing,
       limits: this.limits.status(),
       tasks,
@@ -221,6 +224,16 @@ export class Peer {
   #leave(): void {
     this.#commands--
     if (this.#isFinishing && this.#commands === 0) this.#finished.resolve()
+  }
+
+  /** The peer does not end for want of work until the returned function is called. */
+  attend(): () => void {
+    this.#attendants++
+    let isReleased = false
+    return () => {
+      if (!isReleased) this.#attendants--
+      isReleased = true
+    }
   }
 
   /** Takes no new downloads from now on. Resolves when nobody waits for one any more. */

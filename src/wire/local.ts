@@ -116,6 +116,8 @@ export type PeerStatus = {
   sentBytes: number
   /** Commands that wait for a download, or take it into its place. */
   commands: number
+  /** Who wants the peer to stay though it has nothing to do, such as dfdaemon. */
+  attendants: number
   /** Takes no new downloads, and ends with the ones that it has. */
   isFinishing: boolean
   limits: LimitStatus

@@ -57,6 +57,8 @@ export async function openHosts(registry: string): Promise<Hosts> {
       const first = await startDfdaemon(['--config', config])
       const { port } = first
       let { child } = first
+      // It starts its peer now.
+      await account.when(() => true)
       return {
         ip,
         mirror: `${ip}:${port}`,

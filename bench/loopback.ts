@@ -68,6 +68,12 @@ export async function cpuOf(pids: readonly number[]): Promise<number> {
   return ticks / TICKS_PER_SECOND
 }
 
+/** CPU seconds of all cores that the host of a virtual machine has had for others so far. */
+export async function stolenSeconds(): Promise<number> {
+  const [allCores] = (await readFile('/proc/stat', 'utf8')).split('\n')
+  return Number(allCores.split(/\s+/)[8]) / TICKS_PER_SECOND
+}
+
 /** No two blocks of it are alike. */
 export async function writeRandomFile(file: string, lengthBytes: number): Promise<void> {
   const handle = await open(file, 'w')

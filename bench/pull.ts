@@ -20,7 +20,7 @@ import { skopeoClient } from '../test/support/runtime-skopeo.ts'
 import { sha256OfFile } from '../test/support/system.ts'
 import { quantile } from './figures.ts'
 import { startLeastMirror } from './least-mirror.ts'
-import { settle } from './loopback.ts'
+import { settle, stolenSeconds } from './loopback.ts'
 
 /**
  * Pulls of one image by container runtimes from a registry, everything on loopback and in one run: directly, and through a dfdaemon whose
@@ -58,8 +58,12 @@ const rounds = Number(values.rounds)
 
 const KINDS = ['direct', 'through', 'atLeast'] as const
 
-/** Seconds. */
-type Run = Record<(typeof KINDS)[number], number>
+type Pull = {
+  readonly seconds: number
+  /** CPU seconds that the machine's host had for others meanwhile. */
+  readonly stolen: number
+}
+type Run = Readonly<Record<(typeof KINDS)[number], Pull>>
 
 const directory = await mkdtemp(path.join(os.tmpdir(), 'dragonfly-bench-'))
 const registry = await startRegistry(path.join(directory, 'registry'))
@@ -102,7 +106,7 @@ async function main({ push, ownAddress }: Registry, { start }: Hosts): Promise<v
       await firstByteMs(host, 'earlier', values.fresh ? earlier.own.config.digest : layer.digest)
       const servedBefore = await fromSwarm(host)
       const mirrors = { direct: ownAddress, through: host.mirror, atLeast: least.address }
-      const run: Run = { direct: Number.NaN, through: Number.NaN, atLeast: Number.NaN }
+      const run: Partial<Record<(typeof KINDS)[number], Pull>> = {}
       for (const turn of [0, 1, 2]) {
         const kind = KINDS[(round + turn) % KINDS.length]
         run[kind] = await timedPull(client, { image: 'big', mirror: mirrors[kind] })
@@ -111,7 +115,7 @@ async function main({ push, ownAddress }: Registry, { start }: Hosts): Promise<v
       assert((await fromSwarm(host)) >= servedBefore + bytes.length, 'the layer came from the swarm')
       assert.equal(await sha256OfFile(target), digest, 'the layer came from the least mirror')
       await rm(target)
-      runs.push(run)
+      runs.push(run as Run)
       await end(host)
     }
     printPulls(client, runs)
@@ -126,20 +130,21 @@ async function saveLayer(url: string, file: string): Promise<void> {
   await pipeline(answer, createWriteStream(file))
 }
 
-/** In seconds, of a runtime that starts with nothing. */
+/** Of a runtime that starts with nothing. */
 async function timedPull(
   client: string,
   { image, mirror }: { image: string; mirror: string },
-): Promise<number> {
+): Promise<Pull> {
   const place = { registry: registry.ownAddress, mirror, directory: path.join(directory, 'client') }
   const runtime = await CLIENTS[client](place)
   try {
     await settle(directory, lengthBytes)
+    const stolenBefore = await stolenSeconds()
     const startedAt = performance.now()
     const { isDone, said } = await runtime.pull(`bench/${image}`, '1')
     const seconds = (performance.now() - startedAt) / 1000
     assert(isDone, said)
-    return seconds
+    return { seconds, stolen: (await stolenSeconds()) - stolenBefore }
   } finally {
     await runtime.stop()
     await rm(place.directory, { recursive: true, force: true, maxRetries: 5 })
@@ -173,15 +178,18 @@ async function end(host: Host): Promise<void> {
 }
 
 function printPulls(client: string, runs: readonly Run[]): void {
-  const ratios = runs.map(({ direct, through }) => through / direct)
-  const leastRatios = runs.map(({ direct, atLeast }) => atLeast / direct)
+  const ratios = runs.map(({ direct, through }) => through.seconds / direct.seconds)
+  const leastRatios = runs.map(({ direct, atLeast }) => atLeast.seconds / direct.seconds)
   const [ratio, leastRatio] = [ratios, leastRatios].map(all => quantile(all, 0.5))
-  const seconds = [runs.map(run => run.direct), runs.map(run => run.through)].map(all => quantile(all, 0.5))
+  const medianOf = (of: (run: Run) => number) => quantile(runs.map(of), 0.5)
+  const seconds = [medianOf(run => run.direct.seconds), medianOf(run => run.through.seconds)]
+  const stolen = KINDS.map(kind => medianOf(run => run[kind].stolen).toFixed(2)).join(' ')
   const verdict = ratio <= PULL_TARGET ? 'met' : 'MISSED'
   const [spread, leastSpread] = [ratios, leastRatios].map(all => all.map(one => one.toFixed(2)).join(' '))
   const columns = [...seconds, ratio].map(value => value.toFixed(2).padStart(9)).join('')
   const cells = `   ≤ ${PULL_TARGET} ${verdict.padEnd(7)} ${leastRatio.toFixed(2)}   ${spread} (least: ${leastSpread})`
   console.log(`${client.padEnd(12)}${columns}${cells}`)
+  console.log(`${''.padEnd(12)}  CPU seconds that the machine's host had for others, per pull: ${stolen}`)
 }
 
 async function printFirstBytes(host: Host, { own }: Image): Promise<void> {

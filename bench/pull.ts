@@ -183,13 +183,13 @@ function printPulls(client: string, runs: readonly Run[]): void {
   const [ratio, leastRatio] = [ratios, leastRatios].map(all => quantile(all, 0.5))
   const medianOf = (of: (run: Run) => number) => quantile(runs.map(of), 0.5)
   const seconds = [medianOf(run => run.direct.seconds), medianOf(run => run.through.seconds)]
-  const stolen = KINDS.map(kind => medianOf(run => run[kind].stolen).toFixed(2)).join(' ')
+  const stolen = KINDS.map(kind => `${kind} ${medianOf(run => run[kind].stolen).toFixed(2)}`).join(', ')
   const verdict = ratio <= PULL_TARGET ? 'met' : 'MISSED'
   const [spread, leastSpread] = [ratios, leastRatios].map(all => all.map(one => one.toFixed(2)).join(' '))
   const columns = [...seconds, ratio].map(value => value.toFixed(2).padStart(9)).join('')
   const cells = `   ≤ ${PULL_TARGET} ${verdict.padEnd(7)} ${leastRatio.toFixed(2)}   ${spread} (least: ${leastSpread})`
   console.log(`${client.padEnd(12)}${columns}${cells}`)
-  console.log(`${''.padEnd(12)}  CPU seconds that the machine's host had for others, per pull: ${stolen}`)
+  console.log(`${''.padEnd(12)}  CPU seconds per pull that the machine's host had for others: ${stolen}`)
 }
 
 async function printFirstBytes(host: Host, { own }: Image): Promise<void> {

@@ -226,14 +226,10 @@ export class Peer {
     if (this.#isFinishing && this.#commands === 0) this.#finished.resolve()
   }
 
-  /** The peer does not end for want of work until the returned function is called. */
+  /** The peer does not end for want of work until the returned function is called, once. */
   attend(): () => void {
     this.#attendants++
-    let isReleased = false
-    return () => {
-      if (!isReleased) this.#attendants--
-      isReleased = true
-    }
+    return () => void this.#attendants--
   }
 
   /** Takes no new downloads from now on. Resolves when nobody waits for one any more. */

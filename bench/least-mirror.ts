@@ -9,9 +9,9 @@ import { BUFFER_BYTES, receive, send } from './least-transfer.ts'
 
 /**
  * The least that a layer can cost which comes from another host, is verified, kept, and sent to the runtime meanwhile, by the same processes
- * as Dragonfly's: the sender in the supernode's place sends it from its file, the keeper in the peer's hashes it twice (as a piece, and as the
- * whole that the runtime names) and stores it, the mirror in dfdaemon's reads that file as far as it is there. No pieces, no protocol, nobody
- * is asked who may read, what was sent is not remembered. All else is the registry's, unchanged.
+ * as Dragonfly's: the sender in the supernode's place sends it from its file, the keeper in the peer's hashes it as it comes and stores it,
+ * the mirror in dfdaemon's reads that file as far as it is there. No pieces, no protocol, nobody is asked who may read, what was sent is not
+ * remembered. All else is the registry's, unchanged.
  */
 
 export type LeastMirror = { readonly address: string; stop(): void }
@@ -53,7 +53,7 @@ function listen(server: Server): void {
 function keeper([senderPort, file, digest]: string[]): Server {
   return net.createServer(async socket => {
     const onStored = (bytes: number) => socket.write(`${bytes}\n`)
-    await promisify(close)(await receive({ port: Number(senderPort), file, digest, hashes: 2, onStored }))
+    await promisify(close)(await receive({ port: Number(senderPort), file, digest, onStored }))
     socket.end()
   })
 }

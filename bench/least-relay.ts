@@ -18,7 +18,7 @@ else await consume()
 function relay(): void {
   const cold = net.createServer(async consumer => {
     const passOn = (bytes: Uint8Array, sent: () => void) => consumer.write(bytes, sent)
-    const fd = await receive({ port: Number(port), ask: '/file', file, digest, hashes: 1, passOn })
+    const fd = await receive({ port: Number(port), ask: '/file', file, digest, passOn })
     consumer.end()
     await promisify(close)(fd)
   })
@@ -30,7 +30,7 @@ function relay(): void {
 }
 
 async function consume(): Promise<void> {
-  const fd = await receive({ port: Number(port), file, digest, hashes: 1 })
+  const fd = await receive({ port: Number(port), file, digest })
   await promisify(fsync)(fd)
   await promisify(close)(fd)
 }

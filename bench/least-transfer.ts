@@ -32,25 +32,15 @@ type Received = {
   readonly file: string
   /** Of all of it, `sha256:<hex>`. */
   readonly digest: string
-  /** How often each byte is hashed. */
-  readonly hashes: number
   readonly passOn?: (bytes: Uint8Array, sent: () => void) => void
   /** Of the bytes from the first on, how many can be read in the file. */
   readonly onStored?: (bytes: number) => void
 }
 
 /** Resolves with the open file when all is hashed, stored and passed on; rejects where it is not what it should be. */
-export async function receive({
-  port,
-  ask,
-  file,
-  digest,
-  hashes,
-  passOn,
-  onStored,
-}: Received): Promise<number> {
+export async function receive({ port, ask, file, digest, passOn, onStored }: Received): Promise<number> {
   const fd = await promisify(open)(file, 'w')
-  const hashing = Array.from({ length: hashes }, () => createHash('sha256'))
+  const hash = createHash('sha256')
   const free = Array.from({ length: BUFFERS }, () => Buffer.allocUnsafe(BUFFER_BYTES))
   const unstored = new Set<number>()
   let position = 0
@@ -62,7 +52,7 @@ export async function receive({
       if (hasEnded && inUse === 0) resolve()
     }
     const take = (buffer: Buffer<ArrayBuffer>, bytes: Uint8Array) => {
-      for (const hash of hashing) hash.update(bytes)
+      hash.update(bytes)
       inUse++
       let users = passOn ? 2 : 1
       const done = () => {
@@ -105,6 +95,6 @@ export async function receive({
       resolveAtEnd()
     })
   })
-  for (const hash of hashing) assert.equal(`sha256:${hash.digest('hex')}`, digest)
+  assert.equal(`sha256:${hash.digest('hex')}`, digest)
   return fd
 }

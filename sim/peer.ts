@@ -354,8 +354,8 @@ export class SimPeer {
     this.#channel?.send({ type: 'leave', taskId: TASK_ID })
   }
 
-  #learnDigests(message: { pieces: number[]; digests: Uint8Array }): number[] {
-    for (const [piece, digest] of digestsIn(message)) this.#learn(piece, valueInDigest(digest))
+  #learnDigests(message: Parameters<typeof digestsIn>[0]): number[] {
+    for (const { piece, digest } of digestsIn(message)) this.#learn(piece, valueInDigest(digest))
     return message.pieces
   }
 

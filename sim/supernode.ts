@@ -289,8 +289,9 @@ export class SimSupernode {
     return { ...layoutMessage(TASK_ID, this.#version!, this.#token()), ...this.#packDigests(pieces) }
   }
 
-  #packDigests(pieces: number[]): { pieces: number[]; digests: Uint8Array } {
-    return packDigests(pieces, piece => digestOfValue(this.disk.read(piece), ONE_DIGEST))
+  #packDigests(pieces: number[]): ReturnType<typeof packDigests> {
+    const get = (piece: number) => digestOfValue(this.disk.read(piece), ONE_DIGEST)
+    return packDigests(pieces, { get, prefix: () => null })
   }
 
   #leave(host: HostId): void {

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
-import { after, before, describe, it } from 'node:test'
-import type { Generation } from '../src/core/generation.ts'
+import { after, before, describe, it, type TestContext } from 'node:test'
+import { type Generation, generationOf, NO_VALIDATOR } from '../src/core/generation.ts'
 import type { PeerMessages, SupernodeMessages } from '../src/wire/control.ts'
 import { type Answer, startLyingSupernode } from './support/lying-supernode.ts'
 import { type OriginServer, type ServedFile, startOriginServer } from './support/origin-server.ts'
-import { honestAnswer, startScriptedSource } from './support/scripted-source.ts'
+import { honestAnswer, type ScriptedRequest, startScriptedSource } from './support/scripted-source.ts'
 import { sha256OfFile, startSystem, TEST_LIMITS, type TestSystem } from './support/system.ts'
 
 const MIB = 1024 ** 2
@@ -39,6 +39,7 @@ function layout(
     inline: null,
     originRank: null,
     originReaders: null,
+    prefixes: null,
     ...changes,
   }
 }
@@ -56,6 +57,8 @@ const MALFORMED: Record<string, Lie> = {
     send(layout(announce, { pieces: [0], digests: new Uint8Array(16) })),
   'digests of fewer pieces than it names': (announce, { send }) =>
     send(layout(announce, { pieces: [0, 1], digests: digests(1) })),
+  'prefix digests of fewer pieces than it names': (announce, { send }) =>
+    send(layout(announce, { pieces: [0, 1], digests: digests(2), prefixes: digests(1) })),
   'the digest of an impossible piece': (announce, { send }) =>
     send(layout(announce, { pieces: [Number.MAX_SAFE_INTEGER], digests: digests(1) })),
   'an assignment of a source that it has not named': (announce, { send }) => {
@@ -146,35 +149,82 @@ describe('a supernode that lies', { concurrency: 4 }, () => {
 
   /** Other content, with digests and a source that fit it. */
   const forged = Buffer.alloc(LENGTH_BYTES, 'forged')
-  const forgedDigests = Buffer.concat(
-    Array.from({ length: PIECES }, (_, piece) => sha256(forged.subarray(piece * MIB, (piece + 1) * MIB))),
-  )
   const all = Array.from({ length: PIECES }, (_, piece) => piece)
+  const digestsOf = (content: Uint8Array) =>
+    Buffer.concat(all.map(piece => sha256(content.subarray(piece * MIB, (piece + 1) * MIB))))
+  const prefixesOf = (content: Uint8Array) =>
+    Buffer.concat(all.map(piece => sha256(content.subarray(0, (piece + 1) * MIB))))
 
-  it(
-    'vouches for other bytes: who names the digest gets an error, and the file from elsewhere',
-    TEST,
-    async t => {
-      const source = await startScriptedSource(request => honestAnswer(request, forged))
-      t.after(() => source.close())
-      const supernode = await startLyingSupernode((announce, { send }) => {
-        send(layout(announce, { pieces: all, digests: forgedDigests }))
-        const sources = ['5', '127.0.0.1', String(source.port)]
-        send({ type: 'assign', taskId: announce.taskId, sources, pieces: all.flatMap(piece => [piece, 5]) })
-      })
-      t.after(() => supernode.close())
-      const home = path.join(system.directory, 'deceived')
-      const peer = await system.startPeer({ homeRoot: home })
-      const digest = await origin.contentSha256(file.path)
-      const lied = system.download(peer, file.url, { nodes: [supernode.node], digest })
-      await assert.rejects(lied, { code: 'DIGEST_MISMATCH' })
-      assert.equal(source.requests.length, PIECES)
-      assert.deepEqual(await readdir(path.join(home, 'data')), [])
-      const result = await system.download(peer, file.url, { nodes: [], digest })
-      assert.equal(await sha256OfFile(result.path), digest)
-      assert.equal(result.bytes.origin, LENGTH_BYTES)
-    },
-  )
+  /** Assigns all pieces, from a source that answers as the test says. */
+  async function startScene(
+    t: TestContext,
+    known: Partial<SupernodeMessages['layout']>,
+    answer: (request: ScriptedRequest) => void,
+  ) {
+    const source = await startScriptedSource(answer)
+    t.after(() => source.close())
+    const supernode = await startLyingSupernode((announce, { send }) => {
+      send(layout(announce, { pieces: all, ...known }))
+      const sources = ['5', '127.0.0.1', String(source.port)]
+      send({ type: 'assign', taskId: announce.taskId, sources, pieces: all.flatMap(piece => [piece, 5]) })
+    })
+    t.after(() => supernode.close())
+    return { source, node: supernode.node }
+  }
+
+  for (const [how, prefixes] of [
+    ['by digests', null],
+    ['by digests and prefix digests', prefixesOf(forged)],
+  ] as const) {
+    it(
+      `vouches for other bytes ${how}: who names the digest gets an error, and the file from elsewhere`,
+      TEST,
+      async t => {
+        const known = { digests: digestsOf(forged), prefixes }
+        const { source, node } = await startScene(t, known, request => honestAnswer(request, forged))
+        const home = path.join(system.directory, `deceived ${how}`)
+        const peer = await system.startPeer({ homeRoot: home })
+        const digest = await origin.contentSha256(file.path)
+        const lied = system.download(peer, file.url, { nodes: [node], digest })
+        await assert.rejects(lied, { code: 'DIGEST_MISMATCH' })
+        assert.equal(source.requests.length, PIECES)
+        assert.deepEqual(await readdir(path.join(home, 'data')), [])
+        const result = await system.download(peer, file.url, { nodes: [], digest })
+        assert.equal(await sha256OfFile(result.path), digest)
+        assert.equal(result.bytes.origin, LENGTH_BYTES)
+      },
+    )
+  }
+
+  it('names wrong prefix digests: the digests count, and nothing is fetched twice', TEST, async t => {
+    const content = origin.expectedBytes(file.path)
+    const known = { digests: digestsOf(content), prefixes: prefixesOf(forged) }
+    const { source, node } = await startScene(t, known, request => honestAnswer(request, content))
+    const peer = await system.startPeer()
+    const digest = await origin.contentSha256(file.path)
+    const result = await system.download(peer, file.url, { nodes: [node], digest })
+    assert.equal(await sha256OfFile(result.path), digest)
+    assert.deepEqual([source.requests.length, result.bytes.origin], [PIECES, 0])
+  })
+
+  it('names true prefix digests, but a source that lies: no wrong byte gets into the file', TEST, async t => {
+    const content = origin.expectedBytes(file.path)
+    const digest = await origin.contentSha256(file.path)
+    const known = {
+      generation: generationOf(
+        { expectedDigest: digest, validator: NO_VALIDATOR, lengthBytes: null, nonce: '' },
+        sha256,
+      ),
+      digests: digestsOf(content),
+      prefixes: prefixesOf(content),
+    }
+    const { source, node } = await startScene(t, known, request => honestAnswer(request, forged))
+    const peer = await system.startPeer({ limits: { ...TEST_LIMITS, silenceMs: 1_000, stallMs: 1_500 } })
+    const result = await system.download(peer, file.url, { nodes: [node], digest })
+    assert.equal(await sha256OfFile(result.path), digest)
+    assert.ok(source.requests.length > 0, 'the source was asked')
+    assert.equal(result.bytes.origin, LENGTH_BYTES)
+  })
 
   const small = forged.subarray(0, 1_000)
   const inlines: Record<string, Partial<SupernodeMessages['layout']>> = {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { type ByteRange, parseContentRange } from '../core/byte-range.ts'
 import { DragonflyError, type ErrorCode } from '../core/error.ts'
 import type { ResponseHead } from '../wire/http1.ts'
@@ -9,6 +8,9 @@ import { TransportError } from './transport-error.ts'
 
 /** What a source's answer is worth: heads are checked before a byte is taken, bodies must be exactly as long as was asked for. */
 
+/** Is shown a piece while it comes. */
+export type PieceHash = { update(bytes: Uint8Array): unknown; digest(): Uint8Array }
+
 /** @throws DragonflyError with the code that the refusal means, or PROTOCOL_INVALID */
 export function checkPieceHead(head: ResponseHead, range: ByteRange): void {
   if (head.status !== 206) throw refusalOf(head)
@@ -18,16 +20,15 @@ export function checkPieceHead(head: ResponseHead, range: ByteRange): void {
 }
 
 /**
- * Fills `into` wholly from the body, hashing on the way; returns the SHA-256.
+ * Fills `into` wholly from the body, hashing on the way.
  * @throws TransportError
  */
 export async function receiveBytes(
   connection: Http1Connection,
   into: Uint8Array,
-  options: { limiter: Limiter | null; signal: AbortSignal; onBytes?(bytes: number): void },
-): Promise<Uint8Array> {
-  const { limiter, signal, onBytes } = options
-  const hash = createHash('sha256')
+  options: { hash: PieceHash; limiter: Limiter | null; signal: AbortSignal; onBytes?(bytes: number): void },
+): Promise<void> {
+  const { hash, limiter, signal, onBytes } = options
   const take = (fresh: Uint8Array) => {
     hash.update(fresh)
     onBytes?.(fresh.length)
@@ -40,7 +41,6 @@ export async function receiveBytes(
     const turn = limiter?.take(bytes, signal)
     if (turn) await turn
   }
-  return hash.digest()
 }
 
 /** @throws DragonflyError, TransportError */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { assert } from '../core/assert.ts'
 import { type ByteRange, formatRangeHeader } from '../core/byte-range.ts'
 import type { Clock } from '../core/clock.ts'
@@ -7,7 +8,7 @@ import type { ResponseHead } from '../wire/http1.ts'
 import { type HeldAnswer, type PieceRoute, piecePath } from '../wire/piece-routes.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { Http1Connection } from './http1-connection.ts'
-import { checkPieceHead, receiveBytes, receiveHeld, toSourceError } from './piece-answer.ts'
+import { checkPieceHead, type PieceHash, receiveBytes, receiveHeld, toSourceError } from './piece-answer.ts'
 import type { Limiter } from './rate-limiter.ts'
 import type { SourceRequest } from './source-connection.ts'
 import { type DispatcherOptions, SourceDispatcher } from './source-dispatcher.ts'
@@ -26,6 +27,8 @@ export type PieceRequest = HeldRequest & {
   readonly buffers: BufferPool
   /** What the bytes count against. */
   readonly limiter: Limiter | null
+  /** Called with the memory where the bytes are about to come, once for each time that they begin to; SHA-256 without it. */
+  readonly hash?: (piece: Uint8Array) => PieceHash
   /** Told as the bytes come in. */
   onBytes?(bytes: number): void
 }
@@ -35,8 +38,10 @@ export type FetchedPiece = {
   readonly buffer: Uint8Array
   /** The bytes asked for, within `buffer`. */
   readonly bytes: Uint8Array
-  /** SHA-256 of `bytes`, 32 bytes. */
+  /** 32 bytes, as `hash` gives them. */
   readonly digest: Uint8Array
+  /** That has been shown `bytes`. */
+  readonly hash: PieceHash
   /** From when it was the first of its connection. */
   readonly elapsedMs: number
 }
@@ -63,7 +68,7 @@ export class PieceClient {
 
   /** Holds no buffer until the source has begun to answer, and none after a failure. */
   fetch(request: PieceRequest): Promise<FetchedPiece> {
-    const { range, buffers, limiter, signal, onBytes } = request
+    const { range, buffers, limiter, signal, onBytes, hash: beginHash = sha256 } = request
     const lengthBytes = range.end - range.start
     assert(lengthBytes > 0, 'the range is not empty')
     // A limited task reads as slowly as it must, and nobody else's piece shall be behind its.
@@ -76,8 +81,10 @@ export class PieceClient {
         const buffer = await buffers.acquire(lengthBytes, signal)
         try {
           const bytes = buffer.subarray(0, lengthBytes)
-          const digest = await receiveBytes(connection, bytes, { limiter, signal, onBytes })
-          return { buffer, bytes, digest, elapsedMs: this.#clock.now() - startedMs }
+          const hash = beginHash(bytes)
+          await receiveBytes(connection, bytes, { hash, limiter, signal, onBytes })
+          const elapsedMs = this.#clock.now() - startedMs
+          return { buffer, bytes, digest: hash.digest(), hash, elapsedMs }
         } catch (thrown) {
           buffers.release(buffer)
           throw thrown
@@ -137,6 +144,10 @@ function requestText(request: HeldRequest, want: { kind: PieceRoute['kind']; ran
   const range = want.range ? `Range: ${formatRangeHeader(want.range.start, want.range.end)}\r\n` : ''
   const path = piecePath({ kind: want.kind, taskId })
   return `GET ${path} HTTP/1.1\r\nHost: ${authority}\r\nAuthorization: Bearer ${token}\r\n${range}\r\n`
+}
+
+function sha256(): PieceHash {
+  return createHash('sha256')
 }
 
 function cancelled(reason: unknown): DragonflyError {

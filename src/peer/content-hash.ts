@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { assert } from '../core/assert.ts'
 import { type Digest, digestOf } from '../core/digest.ts'
 import type { TaskFile } from '../store/task-file.ts'
@@ -8,7 +8,7 @@ const BLOCK_BYTES = 1024 ** 2
 
 /**
  * The digest of a whole content, computed while its pieces come, so that little is left to do at the end: a piece that comes in its turn is
- * hashed from memory; whatever else is held without a gap from the first byte on is read again, in the background.
+ * hashed as it comes, or from memory; whatever else is held without a gap from the first byte on is read again, in the background.
  */
 export class ContentHash {
   #file: TaskFile | null = null
@@ -18,12 +18,29 @@ export class ContentHash {
   #pass: Promise<void> | null = null
   #isStopped = false
 
-  /** Verified bytes on their way into the file, which have a part in the digest now if it is their turn. */
-  add(file: TaskFile, position: number, bytes: Uint8Array): void {
+  /** Whether all before `position` is hashed but for at most `lengthBytes`. */
+  isNear(file: TaskFile, position: number, lengthBytes: number): boolean {
+    if (this.#isStopped) return false
+    this.#turnTo(file)
+    return position >= this.#position && position - this.#position <= lengthBytes
+  }
+
+  /** To hash what comes at `position`, on top of all that is before it; null if not all of that is hashed. Counts when it is added. */
+  fork(file: TaskFile, position: number): Hash | null {
+    if (this.#isStopped || this.#pass !== null) return null
+    this.#turnTo(file)
+    return position === this.#position ? this.#hash.copy() : null
+  }
+
+  /**
+   * Verified bytes on their way into the file, which have a part in the digest now if it is their turn. `fork` is one from this position
+   * that has been given just them, if there is one.
+   */
+  add(file: TaskFile, position: number, bytes: Uint8Array, fork: Hash | null = null): void {
     if (this.#isStopped || this.#pass !== null) return
     this.#turnTo(file)
     if (position !== this.#position) return
-    this.#hash.update(bytes)
+    this.#hash = fork ?? this.#hash.update(bytes)
     this.#position += bytes.length
   }
 
@@ -63,6 +80,7 @@ export class ContentHash {
 
   #advance(file: TaskFile): Promise<void> {
     this.#turnTo(file)
+    if (this.#pass === null && endOfHeld(file, this.#position) === this.#position) return Promise.resolve()
     this.#pass ??= this.#hashHeld(file).finally(() => {
       this.#pass = null
     })

@@ -90,6 +90,7 @@ describe('a run', () => {
       inline: CONTENT,
       originRank: null,
       originReaders: null,
+      prefixes: null,
       ...changes,
     }
   }

@@ -186,9 +186,9 @@ export class DownloadRun {
     this.#link = null
   }
 
-  #learnDigests(digests: ReadonlyMap<number, Uint8Array>): number[] {
-    for (const [piece, digest] of digests) this.#knownDigests.set(piece, digest)
-    return [...digests.keys()]
+  #learnDigests(pieces: ReturnType<typeof digestsIn>): number[] {
+    for (const { piece, digest, prefix } of pieces) this.#knownDigests.set(piece, digest, prefix)
+    return pieces.map(({ piece }) => piece)
   }
 
   #announce(): void {

@@ -61,6 +61,7 @@ describe('a body from the origin', () => {
       untilPiece: null,
       expectedDigest: piece => file.digests.get(piece),
       onBytes: () => {},
+      prefixDigest: () => null,
       onLength: lengthBytes => file.seal(lengthBytes),
       onPiece: piece => pieces.push(piece),
       ...changes,

@@ -26,6 +26,8 @@ export type PumpOptions = {
   expectedDigest(piece: number): Uint8Array | null
   /** Sees all payload in order. */
   onBytes(bytes: Uint8Array): void
+  /** SHA-256 of the content up to where the payload has come, where that is known. */
+  prefixDigest(): Uint8Array | null
   /** The body ended where no length had been announced. */
   onLength(lengthBytes: number): void | Promise<void>
   onPiece(piece: number, digest: Uint8Array, bytes: number): void
@@ -95,7 +97,7 @@ class Writes {
   }
 }
 
-type ReceivedPiece = { bytes: Uint8Array; digest: Uint8Array; isEnd: boolean }
+type ReceivedPiece = { bytes: Uint8Array; digest: Uint8Array; prefix: Uint8Array | null; isEnd: boolean }
 
 async function receivePiece(options: PumpOptions, piece: number, buffer: Uint8Array): Promise<ReceivedPiece> {
   const { limiter, signal } = options
@@ -123,7 +125,8 @@ async function receivePiece(options: PumpOptions, piece: number, buffer: Uint8Ar
   if (isEnd && layout.lengthBytes !== null) {
     throw new DragonflyError('ORIGIN_TRUNCATED', 'the origin sent less than it announced')
   }
-  return { bytes: buffer.subarray(0, length), digest: hash.digest(), isEnd }
+  const bytes = buffer.subarray(0, length)
+  return { bytes, digest: hash.digest(), prefix: options.prefixDigest(), isEnd }
 }
 
 async function storePiece(options: PumpOptions, piece: number, received: ReceivedPiece): Promise<void> {
@@ -132,7 +135,7 @@ async function storePiece(options: PumpOptions, piece: number, received: Receive
     throw new DragonflyError('ORIGIN_CHANGED', 'the origin sent other bytes than before for the same version')
   }
   const isNew = !options.file.held.has(piece)
-  await options.file.writePiece(piece, received.bytes, received.digest)
+  await options.file.writePiece(piece, received.bytes, received.digest, received.prefix)
   if (isNew) options.onPiece(piece, received.digest, received.bytes.length)
 }
 

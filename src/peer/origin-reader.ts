@@ -156,6 +156,7 @@ export class OriginReader {
         this.#stream.hash.update(bytes)
         this.#stream.position += bytes.length
       },
+      prefixDigest: () => this.#stream?.hash.copy().digest() ?? null,
       onLength: async lengthBytes => {
         dispatch({ type: 'origin-length', lengthBytes })
         await preparedFile()

@@ -4,10 +4,13 @@ import { DragonflyError, toDragonflyError } from '../core/error.ts'
 import type { HostPort } from '../core/host-port.ts'
 import type { PieceDigests } from '../core/piece-digests.ts'
 import { type PieceLayout, pieceRange } from '../core/piece-layout.ts'
+import type { PieceHash } from '../net/piece-answer.ts'
+import type { FetchedPiece } from '../net/piece-client.ts'
 import type { TaskFile } from '../store/task-file.ts'
 import type { DownloadEvent, SourceId } from '../transfer/events.ts'
 import type { ContentHash } from './content-hash.ts'
 import type { Engine, TaskRequest } from './engine.ts'
+import { PrefixHash } from './prefix-hash.ts'
 
 /** What the fetcher needs of the run that it fetches for. */
 export type PieceFetcherHost = {
@@ -28,6 +31,8 @@ export type PieceFetcherHost = {
   receiver(piece: number, source: SourceId): (bytes: number) => void
   onPiece(piece: number, digest: Uint8Array): void
 }
+
+type Received = Pick<FetchedPiece, 'bytes' | 'digest'> & Partial<Pick<FetchedPiece, 'hash'>>
 
 /** Pieces from other hosts: fetch, verify, store, and say what became of it. */
 export class PieceFetcher {
@@ -54,6 +59,7 @@ export class PieceFetcher {
         token: this.#host.token(),
         range: pieceRange(this.#host.layout(), piece),
         buffers: engine.buffers,
+        hash: memory => this.#hashOf(file, piece, memory),
         limiter: engine.limiter,
         signal: controller.signal,
         onBytes: bytes => {
@@ -118,15 +124,27 @@ export class PieceFetcher {
     return address
   }
 
+  #hashOf(file: TaskFile, piece: number, memory: Uint8Array): PieceHash {
+    const { hash, knownDigests } = this.#host
+    const [digest, prefix] = [knownDigests.get(piece), knownDigests.prefix(piece)]
+    const { pieceLength } = file.layout
+    const start = piece * pieceLength
+    if (!digest || !prefix || !hash?.isNear(file, start, pieceLength)) return createHash('sha256')
+    return new PrefixHash(memory, { hash, file, start, digest, prefix })
+  }
+
   /** The one gate through which bytes of other hosts come into a file. */
-  async #store(file: TaskFile, piece: number, got: { bytes: Uint8Array; digest: Uint8Array }): Promise<void> {
-    const expected = this.#host.knownDigests.get(piece)
+  async #store(file: TaskFile, piece: number, got: Received): Promise<void> {
+    const { knownDigests, hash } = this.#host
+    const expected = knownDigests.get(piece)
     if (!isVouchedFor(expected, got.digest)) {
       throw new DragonflyError('DIGEST_MISMATCH', `piece ${piece} is not what the supernode says it is`)
     }
-    const stored = file.writePiece(piece, got.bytes, got.digest)
-    // Meanwhile, and from memory.
-    this.#host.hash?.add(file, pieceRange(file.layout, piece).start, got.bytes)
+    const isNew = !file.has(piece)
+    const stored = file.writePiece(piece, got.bytes, got.digest, knownDigests.prefix(piece))
+    // Meanwhile, and from memory, which is what the file is about to have.
+    const fork = got.hash instanceof PrefixHash ? got.hash.fork : null
+    if (isNew) hash?.add(file, piece * file.layout.pieceLength, got.bytes, fork)
     await stored
     this.#host.onPiece(piece, got.digest)
   }

@@ -23,6 +23,7 @@ const LAYOUT: SupernodeMessages['layout'] = {
   inline: null,
   originRank: null,
   originReaders: null,
+  prefixes: null,
 }
 
 describe('what the supernode says', () => {
@@ -35,14 +36,21 @@ describe('what the supernode says', () => {
     assert.throws(() => versionIn(huge), { code: 'PROTOCOL_INVALID' })
   })
 
-  it('has one digest of 32 bytes for each piece', () => {
+  it('has one digest of 32 bytes for each piece, and one prefix digest or none', () => {
     const digests = Uint8Array.from({ length: 64 }, (_, i) => i)
-    const read = digestsIn({ pieces: [5, 2], digests })
-    assert.deepEqual([...(read.get(2) ?? [])], [...digests.subarray(32)])
+    const prefixes = digests.toReversed()
+    assert.deepEqual(digestsIn({ pieces: [5, 2], digests, prefixes }), [
+      { piece: 5, digest: digests.subarray(0, 32), prefix: prefixes.subarray(0, 32) },
+      { piece: 2, digest: digests.subarray(32), prefix: prefixes.subarray(32) },
+    ])
+    const [first] = digestsIn({ pieces: [5, 2], digests, prefixes: null })
+    assert.deepEqual(first, { piece: 5, digest: digests.subarray(0, 32), prefix: null })
     const bad = [
-      { pieces: [1], digests },
-      { pieces: [1, 2, 3], digests },
-      { pieces: [1, PIECE_COUNT_MAX], digests },
+      { pieces: [1], digests, prefixes: null },
+      { pieces: [1, 2, 3], digests, prefixes: null },
+      { pieces: [1, PIECE_COUNT_MAX], digests, prefixes: null },
+      { pieces: [1, 2], digests, prefixes: prefixes.subarray(32) },
+      { pieces: [1, 2], digests, prefixes: new Uint8Array(96) },
     ]
     for (const message of bad) assert.throws(() => digestsIn(message), { code: 'PROTOCOL_INVALID' })
   })

@@ -23,15 +23,22 @@ export function versionIn(message: SupernodeMessages['layout']): Version {
   return { generation, validator: { etag, lastModified }, layout: { lengthBytes, pieceLength } }
 }
 
+type KnownPiece = { readonly piece: number; readonly digest: Uint8Array; readonly prefix: Uint8Array | null }
+
 /** @throws DragonflyError PROTOCOL_INVALID */
-export function digestsIn(message: { pieces: number[]; digests: Uint8Array }): Map<number, Uint8Array> {
-  const { pieces, digests } = message
-  if (digests.length !== pieces.length * DIGEST_BYTES || pieces.some(piece => piece >= PIECE_COUNT_MAX)) {
+export function digestsIn(
+  message: Pick<SupernodeMessages['digests'], 'pieces' | 'digests' | 'prefixes'>,
+): KnownPiece[] {
+  const { pieces, digests, prefixes } = message
+  const lengthBytes = pieces.length * DIGEST_BYTES
+  const isFitting = digests.length === lengthBytes && (prefixes ?? digests).length === lengthBytes
+  if (!isFitting || pieces.some(piece => piece >= PIECE_COUNT_MAX)) {
     throw new DragonflyError('PROTOCOL_INVALID', 'the supernode sent digests that match no pieces')
   }
-  return new Map(
-    pieces.map((piece, i) => [piece, digests.subarray(i * DIGEST_BYTES, (i + 1) * DIGEST_BYTES)] as const),
-  )
+  return pieces.map((piece, i) => {
+    const [start, end] = [i * DIGEST_BYTES, (i + 1) * DIGEST_BYTES]
+    return { piece, digest: digests.subarray(start, end), prefix: prefixes?.subarray(start, end) ?? null }
+  })
 }
 
 /** The peer's place among those who may read the origin alone, where the supernode gave it one. */

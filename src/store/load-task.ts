@@ -177,7 +177,7 @@ async function verifyPieces(
     if (count < wanted) tail = { index, lengthBytes: count }
     if (index >= held.size) held.resize(index + 1)
     held.add(index)
-    digests.set(index, digest)
+    digests.set(index, digest, record.digests.prefix(index))
   }
   return { held, digests, tail, dropped }
 }

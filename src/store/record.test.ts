@@ -28,7 +28,7 @@ const textOrNull = fc.option(fc.string({ unit: 'binary' }), { nil: null })
 type History = {
   header: RecordHeader
   sealedLength: number | null
-  pieces: [number, Uint8Array][]
+  pieces: [index: number, digest: Uint8Array, prefix: Uint8Array | null][]
   completion: Completion | null
 }
 
@@ -67,7 +67,10 @@ const histories: fc.Arbitrary<History> = fc
         layout,
       },
       sealedLength: given.isSealed ? lengthBytes : null,
-      pieces: indices.map(index => [index, given.digest.map(byte => byte ^ index)]),
+      pieces: indices.map((index, at) => {
+        const digest = given.digest.map(byte => byte ^ index)
+        return [index, digest, at % 2 === 0 ? null : digest.toReversed()]
+      }),
       completion: given.isComplete
         ? {
             fingerprint: { ino: 2n ** 64n - 1n, size: lengthBytes, mtimeNs: 1_700_000_000_123_456_789n },
@@ -81,7 +84,7 @@ function linesOf(history: History): string[] {
   const { header, sealedLength, pieces, completion } = history
   return [
     encodeHeader(header),
-    ...pieces.map(([index, digest]) => encodePiece(index, digest)),
+    ...pieces.map(piece => encodePiece(...piece)),
     ...(sealedLength === null ? [] : [encodeLength(sealedLength)]),
     ...(completion === null ? [] : [encodeCompletion(completion)]),
   ]
@@ -101,9 +104,12 @@ test('a record decodes to what was encoded', () => {
       // What is not well-formed UTF-16 cannot be stored as UTF-8; JSON escapes it.
       assert.deepEqual(record.header, history.header)
       assert.equal(record.layout.lengthBytes, history.sealedLength ?? history.header.layout.lengthBytes)
-      const last = new Map(history.pieces)
+      const last = new Map(history.pieces.map(([index, ...digests]) => [index, digests]))
       assert.deepEqual([...record.digests.known()].sort(), [...last.keys()].sort())
-      for (const [index, digest] of last) assert.deepEqual(new Uint8Array(record.digests.get(index)!), digest)
+      for (const [index, digests] of last) {
+        const { digests: decodedDigests } = record
+        assert.deepEqual([decodedDigests.get(index), decodedDigests.prefix(index)], digests)
+      }
       assert.deepEqual(record.completion, history.completion)
       assert.equal(record.trustedBytes, encodeUtf8(text).length)
     }),
@@ -143,7 +149,7 @@ test('of a torn record the whole lines are trusted', () => {
 test('a malformed line ends the trusted part, whatever follows', () => {
   const digest = new Uint8Array(32).fill(7)
   const header = encodeHeader(newTask(64))
-  const good = header + encodePiece(0, digest)
+  const good = header + encodePiece(0, digest, null)
   const bad = [
     '\n',
     '\0\0\0\0\n',
@@ -155,13 +161,15 @@ test('a malformed line ends the trusted part, whatever follows', () => {
     `{"p":1.5,"d":"${'00'.repeat(32)}"}\n`,
     `{"p":1,"d":"${'0G'.repeat(32)}"}\n`,
     `{"p":1,"d":"${'00'.repeat(31)}"}\n`,
+    `{"p":1,"d":"${'00'.repeat(32)}","f":"${'00'.repeat(31)}"}\n`,
+    `{"p":1,"d":"${'00'.repeat(32)}","f":7}\n`,
     encodeLength(64),
     encodeCompletion({ fingerprint: { ino: 1n, size: 64, mtimeNs: 1n }, digest: null }),
     '{"complete":{"ino":"one","size":70,"mtimeNs":"1","digest":null}}\n',
     header,
   ]
   for (const line of bad) {
-    const record = decoded(encodeUtf8(good + line + encodePiece(2, digest)))
+    const record = decoded(encodeUtf8(good + line + encodePiece(2, digest, null)))
     assert.deepEqual([...record.digests.known()], [0], line)
     assert.equal(record.trustedBytes, good.length, line)
   }
@@ -174,14 +182,16 @@ test('pieces after a completion are not trusted, a renewed completion is', () =>
     fingerprint: { ino: 2n, size: 10, mtimeNs: -3n },
     digest: digestOf(digest) as Digest,
   }
-  const text = encodeHeader(newTask(10)) + encodePiece(0, digest) + encodeCompletion(first)
-  const record = decoded(encodeUtf8(text + encodeCompletion(renewed) + encodePiece(0, new Uint8Array(32))))
+  const text = encodeHeader(newTask(10)) + encodePiece(0, digest, null) + encodeCompletion(first)
+  const record = decoded(
+    encodeUtf8(text + encodeCompletion(renewed) + encodePiece(0, new Uint8Array(32), null)),
+  )
   assert.deepEqual(record.completion, renewed)
   assert.deepEqual(new Uint8Array(record.digests.get(0)!), digest)
 })
 
 test('a sealed length that contradicts earlier pieces is not trusted', () => {
-  const text = encodeHeader(newTask(null)) + encodePiece(3, new Uint8Array(32))
+  const text = encodeHeader(newTask(null)) + encodePiece(3, new Uint8Array(32), null)
   assert.equal(decoded(encodeUtf8(text + encodeLength(48))).layout.lengthBytes, null)
   assert.equal(decoded(encodeUtf8(text + encodeLength(49))).layout.lengthBytes, 49)
 })

@@ -2,7 +2,8 @@
  * The record of a task: an append-only journal of JSON lines, the same for peers and supernodes.
  *
  *     {"v":1,"taskId":…,"name":…,"url":…,"generation":…,"etag":…,"lastModified":…,"lengthBytes":…,"pieceLength":…}
- *     {"p":3,"d":"<64 hex>"}                                            piece 3 was written; its SHA-256. The last line for a piece counts
+ *     {"p":3,"d":"<64 hex>","f":"<64 hex>"}                             piece 3 was written; its SHA-256, and if known that of all from the
+ *                                                                       first byte to its last. The last line for a piece counts
  *     {"length":1048577}                                                the length, if the first line has null
  *     {"complete":{"ino":"…","size":…,"mtimeNs":"…","digest":"sha256:…" or null}}   after the last piece; again if re-verified
  *
@@ -63,8 +64,10 @@ export function encodeHeader(header: RecordHeader): string {
   })
 }
 
-export function encodePiece(index: number, digest: Uint8Array): string {
-  return encodeLine({ p: index, d: encodeHex(digest) })
+/** @param prefix the piece's prefix digest */
+export function encodePiece(index: number, digest: Uint8Array, prefix: Uint8Array | null): string {
+  const known = { p: index, d: encodeHex(digest) }
+  return encodeLine(prefix === null ? known : { ...known, f: encodeHex(prefix) })
 }
 
 export function encodeLength(lengthBytes: number): string {
@@ -145,15 +148,19 @@ function parseHeader(fields: Fields): RecordHeader | null {
 function applyEntry(record: TaskRecord, entry: Fields): boolean {
   if ('complete' in entry) return applyCompletion(record, asFields(entry.complete))
   if (record.completion !== null) return false
-  return 'length' in entry ? applyLength(record, entry.length) : applyPiece(record, entry.p, entry.d)
+  return 'length' in entry ? applyLength(record, entry.length) : applyPiece(record, entry)
 }
 
-function applyPiece(record: TaskRecord, index: unknown, hex: unknown): boolean {
+function applyPiece(record: TaskRecord, { p: index, d: digest, f: prefix = null }: Fields): boolean {
   const count = record.layout.lengthBytes === null ? PIECE_COUNT_MAX : pieceCount(record.layout)
   if (typeof index !== 'number' || !Number.isInteger(index) || index < 0 || index >= count) return false
-  if (typeof hex !== 'string' || hex.length !== 2 * DIGEST_BYTES || !/^[0-9a-f]+$/.test(hex)) return false
-  record.digests.set(index, decodeHex(hex))
+  if (!isDigestInHex(digest) || !(prefix === null || isDigestInHex(prefix))) return false
+  record.digests.set(index, decodeHex(digest), prefix === null ? null : decodeHex(prefix))
   return true
+}
+
+function isDigestInHex(value: unknown): value is string {
+  return typeof value === 'string' && value.length === 2 * DIGEST_BYTES && /^[0-9a-f]+$/.test(value)
 }
 
 function applyLength(record: TaskRecord, lengthBytes: unknown): boolean {

@@ -120,21 +120,29 @@ export class TaskFile {
   /**
    * Writes a piece that the caller has verified, with one positioned write; it is held once it is in the journal too. A piece that is
    * held already, or being written, is not written again; the second call shares the first one's fate. `bytes` must not change
-   * meanwhile. While the length is unknown, a piece shorter than the piece length is the last one.
+   * meanwhile. While the length is unknown, a piece shorter than the piece length is the last one. `prefix` is its prefix digest, if known.
    * @throws DragonflyError DISK_FULL, DISK_ERROR; TASK_UNKNOWN after the end; PROTOCOL_INVALID for a piece beyond the last
    */
-  async writePiece(index: number, bytes: Uint8Array, digest: Uint8Array): Promise<void> {
-    if (this.held.has(index)) return
-    const first = this.#writing.get(index)
-    if (first) return first.done
+  async writePiece(
+    index: number,
+    bytes: Uint8Array,
+    digest: Uint8Array,
+    prefix: Uint8Array | null = null,
+  ): Promise<void> {
+    if (this.has(index)) return this.#writing.get(index)?.done
     this.#checkPiece(index, bytes.byteLength)
-    const done = this.#change(() => this.#write(index, bytes, digest))
+    const done = this.#change(() => this.#write(index, bytes, { digest, prefix }))
     this.#writing.set(index, { lengthBytes: bytes.byteLength, done })
     try {
       await done
     } finally {
       this.#writing.delete(index)
     }
+  }
+
+  /** Whether a piece is held, or being written. */
+  has(index: number): boolean {
+    return this.held.has(index) || this.#writing.has(index)
   }
 
   /**
@@ -292,20 +300,24 @@ export class TaskFile {
     }
   }
 
-  async #write(index: number, bytes: Uint8Array, digest: Uint8Array): Promise<void> {
+  async #write(
+    index: number,
+    bytes: Uint8Array,
+    { digest, prefix }: { digest: Uint8Array; prefix: Uint8Array | null },
+  ): Promise<void> {
     assert(!this.#completion, 'a complete file is not written')
     const { pieceLength } = this.#layout
     const isTail = this.#layout.lengthBytes === null && bytes.byteLength < pieceLength
     if (isTail) this.#tail = { index, lengthBytes: bytes.byteLength }
     try {
       await this.#file.use(descriptor => writeAll(descriptor, bytes, index * pieceLength))
-      await this.#journal.append(encodePiece(index, digest))
+      await this.#journal.append(encodePiece(index, digest, prefix))
     } catch (error) {
       if (isTail) this.#tail = null
       throw error
     }
     if (index >= this.held.size) this.held.resize(index + 1)
-    this.digests.set(index, digest)
+    this.digests.set(index, digest, prefix)
     this.held.add(index)
     this.#writeBack.wrote(bytes.byteLength)
   }

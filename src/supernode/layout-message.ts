@@ -1,4 +1,5 @@
 import { DIGEST_BYTES } from '../core/digest.ts'
+import type { PieceDigests } from '../core/piece-digests.ts'
 import type { TaskId } from '../core/task-id.ts'
 import type { Version } from '../core/version.ts'
 import type { SupernodeMessages } from '../wire/control.ts'
@@ -24,17 +25,26 @@ export function layoutMessage(
     inline: null,
     originRank: null,
     originReaders: null,
+    prefixes: null,
   }
 }
 
-/** Digests of these pieces, one after the other, as messages carry them. */
+/** What is known of these pieces, one after the other, as messages carry it. Their digests are known. */
 export function packDigests(
   pieces: number[],
-  digestOf: (piece: number) => Uint8Array,
-): { pieces: number[]; digests: Uint8Array } {
+  known: Pick<PieceDigests, 'get' | 'prefix'>,
+): Pick<SupernodeMessages['digests'], 'pieces' | 'digests' | 'prefixes'> {
+  return {
+    pieces,
+    digests: packed(pieces, piece => known.get(piece)!),
+    prefixes: pieces.every(piece => known.prefix(piece))
+      ? packed(pieces, piece => known.prefix(piece)!)
+      : null,
+  }
+}
+
+function packed(pieces: readonly number[], digestOf: (piece: number) => Uint8Array): Uint8Array {
   const digests = new Uint8Array(pieces.length * DIGEST_BYTES)
-  pieces.forEach((piece, i) => {
-    digests.set(digestOf(piece), i * DIGEST_BYTES)
-  })
-  return { pieces, digests }
+  for (const [i, piece] of pieces.entries()) digests.set(digestOf(piece), i * DIGEST_BYTES)
+  return digests
 }

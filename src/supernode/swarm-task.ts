@@ -324,9 +324,8 @@ export class SwarmTask {
     )
   }
 
-  #packDigests(pieces: number[]): { pieces: number[]; digests: Uint8Array } {
-    const { digests } = this.#copy.fill!.run
-    return packDigests(pieces, piece => digests.get(piece)!)
+  #packDigests(pieces: number[]): ReturnType<typeof packDigests> {
+    return packDigests(pieces, this.#copy.fill!.run.digests)
   }
 
   #broadcast(

@@ -101,12 +101,13 @@ const supernodeVectors: {
       inline: Uint8Array.of(7),
       originRank: 4,
       originReaders: 3,
+      prefixes: Uint8Array.of(3, 4),
     },
-    `9e41${TASK_HEX}${GENERATION_HEX}0302a174c0a3226522c0920001c4020102c401070403`,
+    `9f41${TASK_HEX}${GENERATION_HEX}0302a174c0a3226522c0920001c4020102c401070403c4020304`,
   ],
   digests: [
-    { type: 'digests', taskId: TASK, pieces: [9], digests: Uint8Array.of(8) },
-    `9442${TASK_HEX}9109c40108`,
+    { type: 'digests', taskId: TASK, pieces: [9], digests: Uint8Array.of(8), prefixes: Uint8Array.of(7) },
+    `9542${TASK_HEX}9109c40108c40107`,
   ],
   assign: [
     { type: 'assign', taskId: TASK, sources: ['7', '::1', '80'], pieces: [1, 7] },
@@ -223,8 +224,9 @@ const supernodeMessage: fc.Arbitrary<SupernodeMessage> = fc.oneof(
     inline: orNull(bytes),
     originRank: orNull(uint),
     originReaders: orNull(uint),
+    prefixes: orNull(bytes),
   }),
-  fc.record({ type: kind('digests'), taskId, pieces: uints, digests: bytes }),
+  fc.record({ type: kind('digests'), taskId, pieces: uints, digests: bytes, prefixes: orNull(bytes) }),
   fc.record({ type: kind('assign'), taskId, sources: texts, pieces: uints }),
   fc.record({ type: kind('revoke'), taskId, pieces: uints }),
   fc.record({ type: kind('status'), taskId, peers: uint, originBytes: uint }),
@@ -358,10 +360,10 @@ describe('versions of the protocol that differ in their last fields', () => {
   test('fields that may be null are null where they are missing', () => {
     const [layout] = supernodeVectors.layout
     const list = packr.unpack(encodeSupernodeMessage(layout)) as unknown[]
-    const decoded = decodeSupernodeMessage(packr.pack(list.slice(0, -3)))
-    const { inline, originRank, originReaders } = decoded as SupernodeMessages['layout']
-    assert.deepEqual([inline, originRank, originReaders], [null, null, null])
-    assertRefused(packr.pack(list.slice(0, -4)))
+    const decoded = decodeSupernodeMessage(packr.pack(list.slice(0, -4)))
+    const { inline, originRank, originReaders, prefixes } = decoded as SupernodeMessages['layout']
+    assert.deepEqual([inline, originRank, originReaders, prefixes], [null, null, null, null])
+    assertRefused(packr.pack(list.slice(0, -5)))
   })
 
   test('a peer that knows nothing of positions begins at the first byte; one without a reader says what such a peer says', () => {
@@ -375,5 +377,19 @@ describe('versions of the protocol that differ in their last fields', () => {
     const olderReport = fromHex(peerVectors.report[1].replace(/^9a/, '98').replace(/0807$/, ''))
     assert.deepEqual(plain(decodePeerMessage(olderReport)), plain(withoutReader))
     assert.deepEqual(hexOf(encodePeerMessage(withoutReader)), hexOf(olderReport))
+  })
+
+  test('a supernode that knows no prefix digests says what one says that knows of none', () => {
+    const [layout, layoutHex] = supernodeVectors.layout
+    const [digests, digestsHex] = supernodeVectors.digests
+    const older = [
+      [layout, layoutHex.replace(/^9f/, '9e').replace(/c4020304$/, '')],
+      [digests, digestsHex.replace(/^95/, '94').replace(/c40107$/, '')],
+    ] as const
+    for (const [message, olderHex] of older) {
+      const without = { ...message, prefixes: null }
+      assert.equal(hexOf(encodeSupernodeMessage(without)), olderHex)
+      assert.deepEqual(plain(decodeSupernodeMessage(fromHex(olderHex))), plain(without))
+    }
   })
 })

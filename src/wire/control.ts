@@ -102,11 +102,12 @@ export const SUPERNODE_MESSAGES = {
   welcome: { tag: 64, fields: { version: uint, supernodeId: text, address: text } },
   /**
    * What the task is, and what is known of it. Sent again, with the news only, when the length or the digest becomes known.
-   * `digests` holds 32 bytes for each of `pieces`. `inline` is the whole content where that is small. `originRank` is the peer's place
+   * `digests` holds 32 bytes for each of `pieces`, and `prefixes` 32 bytes of their prefix digests, null where not all are known. `inline` is the whole content where that is small. `originRank` is the peer's place
    * among those who may read the origin should the supernode be gone, from 0, `originReaders` how many may do so at once.
    */
   layout: {
     tag: 65,
+    leftOff: 1,
     fields: {
       taskId,
       generation,
@@ -121,10 +122,15 @@ export const SUPERNODE_MESSAGES = {
       inline: orNull(bytes),
       originRank: orNull(uint),
       originReaders: orNull(uint),
+      prefixes: orNull(bytes),
     },
   },
-  /** Digests of pieces that became known. */
-  digests: { tag: 66, fields: { taskId, pieces: uints, digests: bytes } },
+  /** Digests of pieces that became known; `prefixes` as in the layout. */
+  digests: {
+    tag: 66,
+    leftOff: 1,
+    fields: { taskId, pieces: uints, digests: bytes, prefixes: orNull(bytes) },
+  },
   /** Fetch these: `pieces` = piece, source…; `sources` = new sources as id, address, port triples of text. */
   assign: { tag: 67, fields: { taskId, sources: texts, pieces: uints } },
   /** Forget these assignments: piece, source… */

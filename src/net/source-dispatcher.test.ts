@@ -53,31 +53,41 @@ test('as many requests as the pipeline is deep are on the wire', async () => {
   assert.equal(source.sockets.length, 1)
 })
 
-test('an idle connection is preferred, then a new one, then the shortest queue', async () => {
+test('an idle connection is preferred, then one with a single request, then a new one, then the shortest queue', async () => {
   const held: ScriptedRequest[] = []
-  const { fetch, client } = await startPieceScene(request => held.push(request), { connectionsPerSource: 2 })
+  const { fetch, client } = await startPieceScene(request => held.push(request), {
+    connectionsPerSource: 2,
+    pipelineDepth: 3,
+  })
   const first = fetch(0)
   await until(() => held.length === 1)
   honest(held[0])
   await first
   const pieces = [fetch(1)]
   await until(() => held.length === 2)
-  assert.equal(held[1].connectionIndex, 0)
   pieces.push(fetch(2))
   await until(() => held.length === 3)
-  assert.equal(held[2].connectionIndex, 1)
   pieces.push(fetch(3), fetch(4))
   await until(() => held.length === 5)
-  assert.deepEqual(
-    held
-      .slice(3)
-      .map(request => request.connectionIndex)
-      .sort(),
-    [0, 1],
-  )
+  pieces.push(fetch(5), fetch(6))
+  await until(() => held.length === 7)
+  const connections = held.slice(1).map(request => request.connectionIndex)
+  assert.deepEqual(connections.slice(0, 4), [0, 0, 1, 1])
+  assert.deepEqual(connections.slice(4).sort(), [0, 1])
   for (const request of held.slice(1)) honest(request)
   await Promise.all(pieces)
   assert.equal(client.connectionCount, 2)
+})
+
+test('two requests that come at once share a new connection, three do not', async () => {
+  for (const [count, connections] of [
+    [2, 1],
+    [3, 2],
+  ]) {
+    const { fetch, source } = await startPieceScene(honest, { connectionsPerSource: 4 })
+    await Promise.all(Array.from({ length: count }, (_, index) => fetch(index)))
+    assert.equal(source.sockets.length, connections)
+  }
 })
 
 test('bytes behind the body spoil the connection, not the next piece', async () => {

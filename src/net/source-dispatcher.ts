@@ -30,9 +30,9 @@ type Source = {
 }
 
 /**
- * Decides which connection carries which request: an idle one, else a new one, else the one with the shortest queue, else the request
- * waits with its source. While a source has none and none can be opened, the others only finish what is on the wire, so that it gets
- * its turn.
+ * Decides which connection carries which request: an idle one, else one with a single request, so that the source goes on sending without
+ * a pause and what was asked for first comes first; else a new one, else the one with the shortest queue, else the request waits with its
+ * source. While a source has none and none can be opened, the others only finish what is on the wire, so that it gets its turn.
  */
 export class SourceDispatcher {
   readonly #options: DispatcherOptions
@@ -133,21 +133,20 @@ export class SourceDispatcher {
     for (const connection of [...source.connections])
       if (connection.isIdle && !connection.isUsable) connection.close()
     const usable = [...source.connections].filter(connection => connection.isUsable)
-    const idle = usable.find(connection => connection.isIdle)
-    if (idle) return idle
-    const connectingCount = this.#openFor(source)
-    // Those for whom a connection is being opened wait for it; the rest queue behind others.
-    if (source.waiting.length <= connectingCount) return null
     const shortest = usable.sort((a, b) => a.load - b.load)[0]
-    return shortest && shortest.load < source.pipelineDepth ? shortest : null
+    const load = shortest?.load ?? Number.POSITIVE_INFINITY
+    if (load < inARow(source)) return shortest
+    // Those for whom a connection is being opened wait for it; the rest queue behind others.
+    if (source.waiting.length <= this.#openFor(source)) return null
+    return load < source.pipelineDepth ? shortest : null
   }
 
-  /** Opens one connection per request that waits, as far as the limits go; returns how many are being opened. */
+  /** Opens connections for the requests that wait, as far as the limits go; returns for how many there are some being opened. */
   #openFor(source: Source): number {
-    let connectingCount = 0
-    for (const connection of source.connections) if (!connection.isOpen) connectingCount++
-    while (connectingCount < source.waiting.length && this.#open(source)) connectingCount++
-    return connectingCount
+    let roomCount = 0
+    for (const connection of source.connections) if (!connection.isOpen) roomCount += inARow(source)
+    while (roomCount < source.waiting.length && this.#open(source)) roomCount += inARow(source)
+    return roomCount
   }
 
   #open(source: Source): boolean {
@@ -255,6 +254,11 @@ export class SourceDispatcher {
 
 function keyOf(address: SourceAddress): string {
   return `${address.host} ${address.port} ${address.lane}`
+}
+
+/** Requests that one connection carries before another one is worth its while. */
+function inARow({ pipelineDepth }: Source): number {
+  return Math.min(2, pipelineDepth)
 }
 
 const WAITING_MAX = 256

@@ -278,6 +278,20 @@ test('an upload works in two blocks, which later uploads use again', async () =>
   assert.equal(content.buffersUsed.size, 2)
 })
 
+test('few uploads work in large blocks, the others in small ones', async () => {
+  const big = MemoryContent.full(patternBytes(48 * MIB), MIB)
+  const { client, server } = await setUp({ maxUploads: 8 }, big)
+  const sizes = () => new Set([...big.buffersUsed].map(buffer => buffer.byteLength))
+  client.socket.pause()
+  client.send(ask())
+  await until(() => big.buffersUsed.size > 0)
+  assert.deepEqual(sizes(), new Set([MIB]))
+  const other = await RawClient.connect(server.port)
+  await other.send(ask({ range: `bytes=0-${MIB - 1}` })).answer()
+  assert.deepEqual(sizes(), new Set([MIB, MIB / 2]))
+  other.socket.destroy()
+})
+
 test('the limiter shapes all uploads together', async () => {
   // From here: whatever passes before the uploads begin is the limiter's to give as a burst.
   const startMs = performance.now()

@@ -9,13 +9,13 @@ type UploadOptions = {
   /** May return less than asked for; 0 means that there is no more. */
   read(into: Uint8Array, position: number): Promise<number>
   readonly blocks: BufferPool
+  /** What is read and written at once, where no rate wants it smaller. */
+  readonly blockBytes: number
   readonly limiter: Limiter | null
   /** Aborted when the connection is closed. */
   readonly signal: AbortSignal
   onSent(bytes: number): void
 }
-
-export const BLOCK_BYTES = 512 * 1024
 
 /**
  * Sends a range as the body of a response whose head has been written. While one block is on its way to the socket the next one is
@@ -24,7 +24,7 @@ export const BLOCK_BYTES = 512 * 1024
  */
 export async function sendRange(upload: UploadOptions): Promise<void> {
   const { blocks, range, signal } = upload
-  const stepBytes = blockBytes(upload)
+  const stepBytes = stepBytesOf(upload)
   const isSingle = range.end - range.start <= stepBytes
   const first = await blocks.acquire(Math.min(stepBytes, range.end - range.start), signal)
   const second = isSingle ? null : await acquireOr(blocks, first, signal)
@@ -69,8 +69,8 @@ async function acquireOr(blocks: BufferPool, first: Uint8Array, signal: AbortSig
 }
 
 /** A low rate flows in small steps, so that it does not come in bursts. It may change in the middle; the steps of a range do not. */
-function blockBytes(upload: UploadOptions): number {
-  return upload.limiter?.sliceBytes(BLOCK_BYTES) ?? BLOCK_BYTES
+function stepBytesOf({ limiter, blockBytes }: UploadOptions): number {
+  return limiter?.sliceBytes(blockBytes) ?? blockBytes
 }
 
 /** Fills blocks from the content; knows the read in progress, because its buffer must not be reused before it ends. */

@@ -21,7 +21,7 @@ export const LONG_PATIENCE: Patience = { silentMs: 1_800_000, stuckMs: 1_800_000
 /** So much of the content's end waits until the whole is verified; the upstream has it, should it come to that. */
 export const HELD_BYTES = 256 * 1024
 
-const BLOCK_BYTES = 512 * 1024
+const BLOCK_BYTES = 1024 * 1024
 
 type SwarmContent = {
   readonly reading: Reading

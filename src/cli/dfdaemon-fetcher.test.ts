@@ -103,6 +103,7 @@ describe('what dfdaemon asks of the resident peer', () => {
         filter: ['Expires', 'Signature'],
         callSystem: 'dfdaemon',
         wantsDigest: false,
+        waitsForDisk: false,
         pattern: 'p2p',
         mayReadOrigin: true,
         localLimit: 20 * 1024 ** 2,

@@ -69,7 +69,7 @@ export async function residentFetcher(
       const ask = {
         method: 'POST',
         path: '/downloads',
-        body: { ...request, ...order, headers, wantsDigest: false },
+        body: { ...request, ...order, headers, wantsDigest: false, waitsForDisk: false },
         signal,
       }
       const answer = await askStartedPeer(plan.home, plan.peerStart, ask)

@@ -16,7 +16,7 @@ import { peerPlaces } from '../store/places.ts'
 import { openTaskStore, type TaskStore } from '../store/task-store.ts'
 import type { SupernodeMessages } from '../wire/control.ts'
 import { DownloadRun } from './download-run.ts'
-import { type Engine, openEngine } from './engine.ts'
+import { type Engine, openEngine, type TaskRequest } from './engine.ts'
 import type { RunObserver } from './run-options.ts'
 import type { TaskLinkHandler } from './task-link.ts'
 
@@ -56,9 +56,14 @@ describe('a run', () => {
   })
 
   /** Of the first content at the origin; the link is the test's. */
-  async function start(url: string, observer: RunObserver = {}): Promise<void> {
+  async function start(
+    url: string,
+    observer: RunObserver = {},
+    how: Partial<TaskRequest> = {},
+  ): Promise<void> {
     const { taskId } = announcement({ url })
-    const request = { taskId, url, headers: [], name: 'file', tag: '', expectedDigest: null, range: null }
+    const task = { taskId, url, headers: [], name: 'file', tag: '', expectedDigest: null, range: null }
+    const request = { ...task, ...how }
     run = await DownloadRun.start(engine, request, {
       observer,
       openLink: handler => {
@@ -123,6 +128,17 @@ describe('a run', () => {
     link.handler.onLayout(layout(OTHER, cut))
     assert.deepEqual([run.token, link.isClosed], ['token', true])
     assert.equal((await run.done).bytes.origin, 2 * MIB, 'and goes on alone')
+  })
+
+  it('whose end nobody waits for goes to the disk at its end only', async () => {
+    for (const waitsForDisk of [undefined, true, false]) {
+      const file = origin.serve(`/waits-${waitsForDisk}`, { lengthBytes: MIB })
+      await start(file.url, {}, { waitsForDisk })
+      link.handler.onUnavailable()
+      await run.done
+      assert.equal(run.file?.writeBack.isAtEnd, waitsForDisk === false)
+      await run.close()
+    }
   })
 
   it('that fails before there is a place on disk has no version to offer', async () => {

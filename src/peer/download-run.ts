@@ -257,8 +257,7 @@ export class DownloadRun {
       case 'close-origin':
         return this.#originReader.close()
       case 'verify':
-        void this.#verify()
-        return
+        return void this.#verify()
       case 'complete':
         this.#cancelTick()
         return this.#settle.resolve(this.#result(effect.digest))
@@ -279,6 +278,7 @@ export class DownloadRun {
         validator: version.validator,
         layout: version.layout,
       })
+      this.file.writeBack.isAtEnd = this.request.waitsForDisk === false
       this.#dispatch({ type: 'prepared' })
     })
   }

@@ -84,6 +84,8 @@ export type TaskRequest = {
   readonly proxies?: ProxySettings | null
   /** Who reads it while it comes; null or absent is nobody. */
   readonly reader?: Reader | null
+  /** False where nobody waits until it is on the disk. */
+  readonly waitsForDisk?: boolean
   /** Nothing is fetched from other peers, and nothing offered to them. */
   readonly isSeedOnly?: boolean
   /** False where nothing must be read from the origin by this host. */

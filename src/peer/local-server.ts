@@ -54,6 +54,7 @@ const requestFields = z.strictObject({
     .nullish(),
   lookAhead: z.int().min(1).max(1_024).optional(),
   readFrom: z.int().min(0).optional(),
+  waitsForDisk: z.boolean().optional(),
   nodes: z.array(z.string()).max(64),
   managers: z.array(z.string().max(512)).max(64).optional(),
 })

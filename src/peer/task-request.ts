@@ -23,10 +23,10 @@ export function taskRequestOf(request: DownloadRequest, sha256: Sha256): TaskReq
   const headers = [...request.headers, ...(further?.fields ?? [])]
   const range = rangeOf(headers)
   const identity = { url, tag, expectedDigest: expectedDigest ?? undefined, range: range ?? undefined }
-  const { mayReadOrigin, lookAhead, readFrom = 0, proxies } = request
+  const { mayReadOrigin, lookAhead, readFrom = 0, proxies, waitsForDisk } = request
   const reader = lookAhead === undefined ? null : { lookAhead, fromByte: readFrom }
   const isSeedOnly = request.pattern === 'cdn'
   const taskId = taskIdOf(identity, sha256)
-  const how = { isSeedOnly, mayReadOrigin, reader, proxies }
+  const how = { isSeedOnly, mayReadOrigin, reader, proxies, waitsForDisk }
   return { taskId, url, headers, name, tag, expectedDigest, range, ...how }
 }

@@ -51,11 +51,11 @@ export class TaskFile {
   /** While the length is unknown, its size is one more than the highest index held. */
   readonly held: Bitmap
   readonly digests: PieceDigests
+  readonly writeBack: WriteBack
 
   readonly #options: TaskFileOptions
   readonly #file: Descriptor
   readonly #journal: Journal
-  readonly #writeBack: WriteBack
   #layout: PieceLayout
   #path: string
   #completion: Completion | null
@@ -80,7 +80,7 @@ export class TaskFile {
     this.#options = options
     this.#file = new Descriptor(content.descriptor)
     this.#journal = content.journal
-    this.#writeBack = new WriteBack(() => this.#sync())
+    this.writeBack = new WriteBack(() => this.#sync())
     this.#layout = content.layout
     this.#path = content.path
     this.#completion = content.completion
@@ -319,7 +319,7 @@ export class TaskFile {
     if (index >= this.held.size) this.held.resize(index + 1)
     this.digests.set(index, digest, prefix)
     this.held.add(index)
-    this.#writeBack.wrote(bytes.byteLength)
+    this.writeBack.wrote(bytes.byteLength)
   }
 
   async #seal(layout: PieceLayout): Promise<void> {
@@ -333,7 +333,7 @@ export class TaskFile {
   }
 
   async #publish(digest: Digest | null): Promise<void> {
-    await this.#writeBack.finish()
+    await this.writeBack.finish()
     const { sharedPath, recordPath } = this.#options
     if (this.#path !== sharedPath) {
       await renameFile(this.#path, sharedPath)

@@ -32,6 +32,19 @@ test('a sync starts after each so many bytes, and never a second one beside it',
   await finished
 })
 
+test('whose end nobody waits for is synced at its end only', async () => {
+  const disk = controlledSync()
+  const writeBack = new WriteBack(disk.sync)
+  writeBack.isAtEnd = true
+  writeBack.wrote(3 * WRITE_BACK_BYTES)
+  assert.equal(disk.started(), 0)
+  const finished = writeBack.finish()
+  await new Promise(setImmediate)
+  assert.equal(disk.started(), 1)
+  disk.next().resolve()
+  await finished
+})
+
 test('the failure of any sync is the failure of every finish', async () => {
   const disk = controlledSync()
   const writeBack = new WriteBack(disk.sync)

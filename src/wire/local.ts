@@ -43,6 +43,8 @@ export type DownloadRequest = {
   lookAhead?: number
   /** Byte of the content where the reader begins; 0 unless said. With `lookAhead` only. */
   readFrom?: number
+  /** False where nobody waits until the content is on the disk, but only for its bytes; true unless said. */
+  waitsForDisk?: boolean
   /** Supernodes, `host:port`, in the order in which to try them; with `managers` those to try for want of any other. */
   nodes: string[]
   /**

@@ -228,7 +228,14 @@ async function carefulReceive(plan: Plan, port: number): Promise<void> {
   await eachPiece(plan, async (start, end) => {
     const source = { host: '127.0.0.1', port, taskId: TASK, token: TOKEN }
     const range = { start, end }
-    const { buffer, bytes } = await client.fetch({ ...source, range, buffers, limiter: null, signal })
+    const { buffer, bytes } = await client.fetch({
+      ...source,
+      range,
+      buffers,
+      hash: () => createHash('sha256'),
+      limiter: null,
+      signal,
+    })
     await output.write(bytes, 0, bytes.length, start)
     buffers.release(buffer)
   })

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { assert } from '../core/assert.ts'
 import { type ByteRange, formatRangeHeader } from '../core/byte-range.ts'
 import type { Clock } from '../core/clock.ts'
@@ -27,8 +26,8 @@ export type PieceRequest = HeldRequest & {
   readonly buffers: BufferPool
   /** What the bytes count against. */
   readonly limiter: Limiter | null
-  /** Called with the memory where the bytes are about to come, once for each time that they begin to; SHA-256 without it. */
-  readonly hash?: (piece: Uint8Array) => PieceHash
+  /** Called with the memory where the bytes are about to come, once for each time that they begin to. */
+  hash(piece: Uint8Array): PieceHash
   /** Told as the bytes come in. */
   onBytes?(bytes: number): void
 }
@@ -68,7 +67,7 @@ export class PieceClient {
 
   /** Holds no buffer until the source has begun to answer, and none after a failure. */
   fetch(request: PieceRequest): Promise<FetchedPiece> {
-    const { range, buffers, limiter, signal, onBytes, hash: beginHash = sha256 } = request
+    const { range, buffers, limiter, signal, onBytes } = request
     const lengthBytes = range.end - range.start
     assert(lengthBytes > 0, 'the range is not empty')
     // A limited task reads as slowly as it must, and nobody else's piece shall be behind its.
@@ -81,7 +80,7 @@ export class PieceClient {
         const buffer = await buffers.acquire(lengthBytes, signal)
         try {
           const bytes = buffer.subarray(0, lengthBytes)
-          const hash = beginHash(bytes)
+          const hash = request.hash(bytes)
           await receiveBytes(connection, bytes, { hash, limiter, signal, onBytes })
           const elapsedMs = this.#clock.now() - startedMs
           return { buffer, bytes, digest: hash.digest(), hash, elapsedMs }
@@ -144,10 +143,6 @@ function requestText(request: HeldRequest, want: { kind: PieceRoute['kind']; ran
   const range = want.range ? `Range: ${formatRangeHeader(want.range.start, want.range.end)}\r\n` : ''
   const path = piecePath({ kind: want.kind, taskId })
   return `GET ${path} HTTP/1.1\r\nHost: ${authority}\r\nAuthorization: Bearer ${token}\r\n${range}\r\n`
-}
-
-function sha256(): PieceHash {
-  return createHash('sha256')
 }
 
 function cancelled(reason: unknown): DragonflyError {

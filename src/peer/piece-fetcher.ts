@@ -32,8 +32,6 @@ export type PieceFetcherHost = {
   onPiece(piece: number, digest: Uint8Array): void
 }
 
-type Received = Pick<FetchedPiece, 'bytes' | 'digest'> & Partial<Pick<FetchedPiece, 'hash'>>
-
 /** Pieces from other hosts: fetch, verify, store, and say what became of it. */
 export class PieceFetcher {
   readonly #host: PieceFetcherHost
@@ -90,8 +88,8 @@ export class PieceFetcher {
     const file = this.#host.file()
     if (!file || file.held.has(0)) return
     try {
-      const digest = createHash('sha256').update(content).digest()
-      await this.#store(file, 0, { bytes: content, digest })
+      const hash = createHash('sha256').update(content)
+      await this.#store(file, 0, { bytes: content, digest: hash.digest(), hash })
       this.#host.onBytes(content.length)
       await this.#host.engine.limiter.take(content.length)
       this.#host.dispatch({ type: 'fetched', piece: 0, source, bytes: content.length, elapsedMs: 0 })
@@ -127,14 +125,18 @@ export class PieceFetcher {
   #hashOf(file: TaskFile, piece: number, memory: Uint8Array): PieceHash {
     const { hash, knownDigests } = this.#host
     const [digest, prefix] = [knownDigests.get(piece), knownDigests.prefix(piece)]
-    const { pieceLength } = file.layout
-    const start = piece * pieceLength
-    if (!digest || !prefix || !hash?.isNear(file, start, pieceLength)) return createHash('sha256')
+    const { start } = pieceRange(file.layout, piece)
+    const isNear = hash?.isNear(file, start, file.layout.pieceLength)
+    if (!hash || !isNear || !digest || !prefix) return createHash('sha256')
     return new PrefixHash(memory, { hash, file, start, digest, prefix })
   }
 
   /** The one gate through which bytes of other hosts come into a file. */
-  async #store(file: TaskFile, piece: number, got: Received): Promise<void> {
+  async #store(
+    file: TaskFile,
+    piece: number,
+    got: Pick<FetchedPiece, 'bytes' | 'digest' | 'hash'>,
+  ): Promise<void> {
     const { knownDigests, hash } = this.#host
     const expected = knownDigests.get(piece)
     if (!isVouchedFor(expected, got.digest)) {
@@ -144,7 +146,7 @@ export class PieceFetcher {
     const stored = file.writePiece(piece, got.bytes, got.digest, knownDigests.prefix(piece))
     // Meanwhile, and from memory, which is what the file is about to have.
     const fork = got.hash instanceof PrefixHash ? got.hash.fork : null
-    if (isNew) hash?.add(file, piece * file.layout.pieceLength, got.bytes, fork)
+    if (isNew) hash?.add(file, pieceRange(file.layout, piece).start, got.bytes, fork)
     await stored
     this.#host.onPiece(piece, got.digest)
   }

@@ -102,8 +102,9 @@ export const SUPERNODE_MESSAGES = {
   welcome: { tag: 64, fields: { version: uint, supernodeId: text, address: text } },
   /**
    * What the task is, and what is known of it. Sent again, with the news only, when the length or the digest becomes known.
-   * `digests` holds 32 bytes for each of `pieces`, and `prefixes` 32 bytes of their prefix digests, null where not all are known. `inline` is the whole content where that is small. `originRank` is the peer's place
-   * among those who may read the origin should the supernode be gone, from 0, `originReaders` how many may do so at once.
+   * `digests` holds 32 bytes for each of `pieces`, and `prefixes` 32 more, their prefix digests, or is null where not all are known.
+   * `inline` is the whole content where that is small. `originRank` is the peer's place among those who may read the origin should the
+   * supernode be gone, from 0, `originReaders` how many may do so at once.
    */
   layout: {
     tag: 65,

@@ -41,6 +41,7 @@ export async function startPieceScene(
     port: source.port,
     taskId: TASK,
     token: 'token',
+    hash: () => createHash('sha256'),
     limiter: null,
     range: { start: index * PIECE, end: (index + 1) * PIECE },
     buffers,

@@ -93,34 +93,37 @@ async function main({ push, ownAddress }: Registry, { start }: Hosts): Promise<v
   await saveLayer(`http://${ownAddress}/v2/bench/big/blobs/${digest}`, source)
   const least = await startLeastMirror(ownAddress, { digest, lengthBytes: bytes.length, source, target })
 
-  const onWhich = values.fresh ? 'hosts that have just been started' : 'hosts that have had another layer'
-  console.log(
-    `one layer of ${values.bytes}, ${onWhich}, median of ${rounds} rounds; seconds, and ratios to direct\n`,
-  )
-  console.log('                direct   dfdaemon  ratio   target         least  ratios per round')
-  for (const client of values.clients.split(',')) {
-    const runs: Run[] = []
-    for (let round = 0; round < rounds; round++) {
-      const host = await start()
-      const [layer] = earlier.own.layers
-      await firstByteMs(host, 'earlier', values.fresh ? earlier.own.config.digest : layer.digest)
-      const servedBefore = await fromSwarm(host)
-      const mirrors = { direct: ownAddress, through: host.mirror, atLeast: least.address }
-      const run: Partial<Record<(typeof KINDS)[number], Pull>> = {}
-      for (const turn of [0, 1, 2]) {
-        const kind = KINDS[(round + turn) % KINDS.length]
-        run[kind] = await timedPull(client, { image: 'big', mirror: mirrors[kind] })
+  try {
+    const onWhich = values.fresh ? 'hosts that have just been started' : 'hosts that have had another layer'
+    console.log(
+      `one layer of ${values.bytes}, ${onWhich}, median of ${rounds} rounds; seconds, and ratios to direct\n`,
+    )
+    console.log('                direct   dfdaemon  ratio   target         least  ratios per round')
+    for (const client of values.clients.split(',')) {
+      const runs: Run[] = []
+      for (let round = 0; round < rounds; round++) {
+        const host = await start()
+        const [layer] = earlier.own.layers
+        await firstByteMs(host, 'earlier', values.fresh ? earlier.own.config.digest : layer.digest)
+        const servedBefore = await fromSwarm(host)
+        const mirrors = { direct: ownAddress, through: host.mirror, atLeast: least.address }
+        const run: Partial<Record<(typeof KINDS)[number], Pull>> = {}
+        for (const turn of [0, 1, 2]) {
+          const kind = KINDS[(round + turn) % KINDS.length]
+          run[kind] = await timedPull(client, { image: 'big', mirror: mirrors[kind] })
+        }
+        // Most clients go to the registry without a word where a mirror fails.
+        assert((await fromSwarm(host)) >= servedBefore + bytes.length, 'the layer came from the swarm')
+        assert.equal(await sha256OfFile(target), digest, 'the layer came from the least mirror')
+        await rm(target)
+        runs.push(run as Run)
+        await end(host)
       }
-      // Most clients go to the registry without a word where a mirror fails.
-      assert((await fromSwarm(host)) >= servedBefore + bytes.length, 'the layer came from the swarm')
-      assert.equal(await sha256OfFile(target), digest, 'the layer came from the least mirror')
-      await rm(target)
-      runs.push(run as Run)
-      await end(host)
+      printPulls(client, runs)
     }
-    printPulls(client, runs)
+  } finally {
+    least.stop()
   }
-  least.stop()
   await printFirstBytes(await start(), small)
 }
 

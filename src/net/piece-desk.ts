@@ -52,7 +52,7 @@ export class PieceDesk {
 
   /** So many at once may use large blocks. */
   get #fewUploads(): number {
-    return Math.ceil(this.#options.maxUploads / 8)
+    return Math.ceil(this.#options.maxUploads / 16)
   }
 
   get activeUploads(): number {
@@ -246,6 +246,6 @@ function sendJson(response: ServerResponse, status: number, json: string): void 
 /** Requests of one connection that may wait for their turn; a client that sends more is dropped. */
 const PIPELINE_MAX = 16
 const BLOCK_BYTES = 512 * 1024
-/** A fifth less CPU, twice the memory. */
-const LARGE_BLOCK_BYTES = 1024 * 1024
+/** A third less CPU, four times the memory. */
+const LARGE_BLOCK_BYTES = 2 * 1024 * 1024
 const QUIET_MS = 10_000

@@ -21,8 +21,6 @@ export const LONG_PATIENCE: Patience = { silentMs: 1_800_000, stuckMs: 1_800_000
 /** So much of the content's end waits until the whole is verified; the upstream has it, should it come to that. */
 export const HELD_BYTES = 256 * 1024
 
-const BLOCK_BYTES = 1024 * 1024
-
 type SwarmContent = {
   readonly reading: Reading
   /** As the upstream says. */
@@ -33,17 +31,18 @@ type SwarmContent = {
 
 type Waiting = { readonly patience: Patience; readonly clock: Clock; readonly signal: AbortSignal }
 
+type Way = Waiting & {
+  /** At most so much is read and written at once. */
+  readonly blockBytes: number
+}
+
 /**
  * Delivers from the peer's file, as far as it is verified. Ends when the delivery is complete.
  * @throws DragonflyError why not; the signal's reason
  */
-export async function deliverFromSwarm(
-  delivery: Delivery,
-  content: SwarmContent,
-  waiting: Waiting,
-): Promise<void> {
+export async function deliverFromSwarm(delivery: Delivery, content: SwarmContent, way: Way): Promise<void> {
   const { reading } = content
-  const { clock } = waiting
+  const { clock, blockBytes } = way
   const bell = new Bell(reading)
   // One is filled while the client takes the other.
   let [block, other] = [NO_BYTES, NO_BYTES]
@@ -53,7 +52,7 @@ export async function deliverFromSwarm(
     while (!delivery.isComplete) {
       bell.silence()
       assertSame(content)
-      const wantedBytes = Math.min(BLOCK_BYTES, readableEnd(content, delivery) - delivery.position)
+      const wantedBytes = Math.min(blockBytes, readableEnd(content, delivery) - delivery.position)
       if (block.length < wantedBytes) block = Buffer.allocUnsafeSlow(wantedBytes)
       const bytes = wantedBytes <= 0 ? 0 : await reading.read(block, wantedBytes, delivery.position)
       await writing
@@ -66,7 +65,7 @@ export async function deliverFromSwarm(
         if (reading.completeLengthBytes !== null) {
           throw new DragonflyError('DISK_ERROR', "the peer's copy is shorter than the content")
         }
-        await bell.rings(deadlineOf(content, standsSinceMs, waiting.patience), waiting)
+        await bell.rings(deadlineOf(content, standsSinceMs, way.patience), way)
       }
     }
     await writing

@@ -101,30 +101,33 @@ async function main({ push, ownAddress }: Registry, { start }: Hosts): Promise<v
     console.log('                direct   dfdaemon  ratio   target         least  ratios per round')
     for (const client of values.clients.split(',')) {
       const runs: Run[] = []
-      for (let round = 0; round < rounds; round++) {
-        const host = await start()
-        const [layer] = earlier.own.layers
-        await firstByteMs(host, 'earlier', values.fresh ? earlier.own.config.digest : layer.digest)
-        const servedBefore = await fromSwarm(host)
-        const mirrors = { direct: ownAddress, through: host.mirror, atLeast: least.address }
-        const run: Partial<Record<(typeof KINDS)[number], Pull>> = {}
-        for (const turn of [0, 1, 2]) {
-          const kind = KINDS[(round + turn) % KINDS.length]
-          run[kind] = await timedPull(client, { image: 'big', mirror: mirrors[kind] })
-        }
-        // Most clients go to the registry without a word where a mirror fails.
-        assert((await fromSwarm(host)) >= servedBefore + bytes.length, 'the layer came from the swarm')
-        assert.equal(await sha256OfFile(target), digest, 'the layer came from the least mirror')
-        await rm(target)
-        runs.push(run as Run)
-        await end(host)
-      }
+      for (let round = 0; round < rounds; round++) runs.push(await runOf(client, round))
       printPulls(client, runs)
     }
   } finally {
     least.stop()
   }
   await printFirstBytes(await start(), small)
+
+  /** All kinds of pull once, with a host of their own. */
+  async function runOf(client: string, round: number): Promise<Run> {
+    const host = await start()
+    const [layer] = earlier.own.layers
+    await firstByteMs(host, 'earlier', values.fresh ? earlier.own.config.digest : layer.digest)
+    const servedBefore = await fromSwarm(host)
+    const mirrors = { direct: ownAddress, through: host.mirror, atLeast: least.address }
+    const run: Partial<Record<(typeof KINDS)[number], Pull>> = {}
+    for (const turn of [0, 1, 2]) {
+      const kind = KINDS[(round + turn) % KINDS.length]
+      run[kind] = await timedPull(client, { image: 'big', mirror: mirrors[kind] })
+    }
+    // Most clients go to the registry without a word where a mirror fails.
+    assert((await fromSwarm(host)) >= servedBefore + bytes.length, 'the layer came from the swarm')
+    assert.equal(await sha256OfFile(target), digest, 'the layer came from the least mirror')
+    await rm(target)
+    await end(host)
+    return run as Run
+  }
 }
 
 async function saveLayer(url: string, file: string): Promise<void> {

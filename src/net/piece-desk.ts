@@ -6,6 +6,7 @@ import { DragonflyError, ERROR_TABLE, toDragonflyError } from '../core/error.ts'
 import { PIECE_COUNT_MAX, type PieceLayout } from '../core/piece-layout.ts'
 import type { TaskId } from '../core/task-id.ts'
 import { encodeHeldAnswer, parsePiecePath } from '../wire/piece-routes.ts'
+import { BLOCK_BYTES, blockBytesBeside, LARGE_BLOCK_BYTES } from './block-bytes.ts'
 import { BufferPool } from './buffer-pool.ts'
 import type { PieceCatalog, PieceContent } from './piece-content.ts'
 import { sendRange } from './piece-upload.ts'
@@ -151,7 +152,7 @@ export class PieceDesk {
         range,
         read: (into, position) => content.read(into, position),
         blocks: this.#blocks,
-        blockBytes: this.#uploads.size < this.#fewUploads ? LARGE_BLOCK_BYTES : BLOCK_BYTES,
+        blockBytes: blockBytesBeside(this.#uploads.size, this.#fewUploads),
         limiter: this.#options.limiter,
         signal: gone,
         onSent: bytes => this.#options.onSent?.(taskId, bytes),
@@ -245,7 +246,4 @@ function sendJson(response: ServerResponse, status: number, json: string): void 
 
 /** Requests of one connection that may wait for their turn; a client that sends more is dropped. */
 const PIPELINE_MAX = 16
-const BLOCK_BYTES = 512 * 1024
-/** A third less CPU, four times the memory. */
-const LARGE_BLOCK_BYTES = 2 * 1024 * 1024
 const QUIET_MS = 10_000

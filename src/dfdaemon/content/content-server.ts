@@ -3,6 +3,7 @@ import type { Digest } from '../../core/digest.ts'
 import { type DragonflyError, toDragonflyError } from '../../core/error.ts'
 import { filterUrl, redactUrl } from '../../core/filter-url.ts'
 import { generationOf, hasValidator } from '../../core/generation.ts'
+import { blockBytesBeside } from '../../net/block-bytes.ts'
 import type { DaemonMetrics } from '../metrics.ts'
 import type { ContentOrder, DfdaemonOptions } from '../options.ts'
 import { endToEnd, type Fields, VIA, without } from '../upstream/fields.ts'
@@ -34,9 +35,8 @@ type ContentServerOptions = Pick<
 /** So many pieces are wanted in order. */
 const LOOK_AHEAD_PIECES = 16
 
-/** Large blocks cost a quarter less CPU, and four times the memory: so many deliveries at once may use them. */
+/** So many at once may use large blocks, two each. */
 const FEW_DELIVERIES = 16
-const [BLOCK_BYTES, LARGE_BLOCK_BYTES] = [512 * 1024, 2 * 1024 * 1024]
 
 /** One GET that was let in. */
 type Passage = {
@@ -52,7 +52,7 @@ export class ContentServer {
   readonly #options: ContentServerOptions
   readonly #access: Access
   readonly #readings: Readings
-  /** From the swarm, which run now. */
+  /** That read from the swarm now. */
   #deliveries = 0
 
   constructor(options: ContentServerOptions) {
@@ -127,7 +127,7 @@ export class ContentServer {
     const order = orderOf(passage)
     const { reading, leave } = this.#readings.join(this.#contentNameOf(passage), order)
     const { position } = delivery
-    const blockBytes = this.#deliveries < FEW_DELIVERIES ? LARGE_BLOCK_BYTES : BLOCK_BYTES
+    const blockBytes = blockBytesBeside(this.#deliveries, FEW_DELIVERIES)
     this.#deliveries++
     try {
       const generation = wanted.digest === null ? generationOfHead(head) : null

@@ -31,7 +31,7 @@ type SwarmContent = {
 
 type Waiting = { readonly patience: Patience; readonly clock: Clock; readonly signal: AbortSignal }
 
-type Way = Waiting & {
+type SwarmDelivery = Waiting & {
   /** At most so much is read and written at once. */
   readonly blockBytes: number
 }
@@ -40,9 +40,13 @@ type Way = Waiting & {
  * Delivers from the peer's file, as far as it is verified. Ends when the delivery is complete.
  * @throws DragonflyError why not; the signal's reason
  */
-export async function deliverFromSwarm(delivery: Delivery, content: SwarmContent, way: Way): Promise<void> {
+export async function deliverFromSwarm(
+  delivery: Delivery,
+  content: SwarmContent,
+  options: SwarmDelivery,
+): Promise<void> {
   const { reading } = content
-  const { clock, blockBytes } = way
+  const { clock, blockBytes } = options
   const bell = new Bell(reading)
   // One is filled while the client takes the other.
   let [block, other] = [NO_BYTES, NO_BYTES]
@@ -65,7 +69,7 @@ export async function deliverFromSwarm(delivery: Delivery, content: SwarmContent
         if (reading.completeLengthBytes !== null) {
           throw new DragonflyError('DISK_ERROR', "the peer's copy is shorter than the content")
         }
-        await bell.rings(deadlineOf(content, standsSinceMs, way.patience), way)
+        await bell.rings(deadlineOf(content, standsSinceMs, options.patience), options)
       }
     }
     await writing

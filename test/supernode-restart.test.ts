@@ -220,13 +220,20 @@ describe('a supernode that starts again', () => {
     modified: (place: string) => writeFile(place, Buffer.alloc(MIB, 1), { flag: 'r+' }),
     replaced: (place: string) => writeFile(place, 'something else'),
   }
+  /** Nobody comes back to announce what it holds, which the supernode would be looking at when the damage is done. */
+  const downloadAndLeave = async () => {
+    const peer = await system.startPeer()
+    await download(peer)
+    await peer.stop()
+    await system.heardAll()
+  }
   for (const [damage, inflict] of Object.entries(DAMAGES)) {
     it(`heals when its copy was ${damage} while it was away, and while it was there`, async () => {
-      await download()
+      await downloadAndLeave()
       await system.stopSupernode()
       await inflict(cachedFile())
       await system.restartSupernode()
-      await download()
+      await downloadAndLeave()
       await inflict(cachedFile())
       assert.equal((await download()).bytes.origin, 0, 'the supernode has it again')
     })
